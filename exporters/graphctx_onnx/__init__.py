@@ -1,0 +1,1 @@
+"""The ONNX exporter of graphctx: export, import, verify, bundle, runtime, server."""

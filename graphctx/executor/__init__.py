@@ -1,0 +1,1 @@
+"""Running residual graphs with NumPy."""

@@ -1,0 +1,350 @@
+"""The op table: one record an operator.
+
+An operator is declared in one place, by decorating its NumPy kernel:
+
+    @op("Relu", since=14, infer=same)
+    def relu(x):
+        '''Rectified linear unit: `max(x, 0)`, elementwise.'''
+        return np.maximum(x, 0)
+
+Positional parameters of the kernel are operands, keyword-only ones attributes with ONNX's names
+and defaults. The decorated name is the function that users call: on NumPy arrays it runs the
+kernel at once, on symbolic tensors it records a node.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphctx.context import current
+from graphctx.errors import DTypeError, GraphctxError, ShapeError
+from graphctx.graph import Node, Value
+from graphctx.spec import Dim, Shape, broadcast_shapes, dtype_name, shape_text
+from graphctx.tensor import ArrayOperators, Tensor, where
+
+OPSET = 28  # the newest opset of the pinned onnx: operators follow its specification
+
+Inferred = tuple[Shape, Any]  # shape and dtype of one output
+
+
+class Op:
+    """The record of one operator. Calling it applies it.
+
+    Attributes:
+        name: ONNX's operator name; lower case for operators that ONNX lacks.
+        since: first opset in which ONNX's operator means what the kernel does.
+        kernel: NumPy implementation: `kernel(*operands, **attrs)`.
+        infer: `infer(*values, **attrs)` -> (shape, dtype), or a list of them.
+        expand: for operators that ONNX lacks, the same computation in operators that it has:
+            takes and returns tensors.
+        ufunc: the NumPy ufunc that equals the kernel, so that programs can reuse buffers.
+        view: whether the kernel may return a view of its first operand.
+        promote: index of the first operand from which on operands are promoted to one dtype.
+        content: `content(*dims, **attrs)`: elements of the output where the operands' elements
+            are dimensions.
+        multiply_adds: `(node) -> DimLike`, for the summary; None counts as 0.
+        defaults: attribute -> default.
+        required: names of attributes without a default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kernel: Callable[..., Any],
+        infer: Callable[..., Any],
+        *,
+        since: int,
+        expand: Callable[..., Any] | None,
+        ufunc: Any,
+        view: bool,
+        promote: int | None,
+        content: Callable[..., Any] | None,
+        multiply_adds: Callable[[Node], Any] | None,
+    ) -> None:
+        functools.update_wrapper(self, kernel)
+        self.name = name
+        self.kernel = kernel
+        self.infer = infer
+        self.since = since
+        self.expand = expand
+        self.ufunc = ufunc
+        self.view = view
+        self.promote = promote
+        self.content = content
+        self.multiply_adds = multiply_adds
+        parameters = inspect.signature(kernel).parameters.values()
+        operands = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.operand_names = tuple(p.name for p in operands)
+        self.least = sum(p.default is p.empty for p in operands)
+        attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        self.defaults = {p.name: p.default for p in attributes if p.default is not p.empty}
+        self.required = tuple(p.name for p in attributes if p.default is p.empty)
+
+    def __call__(self, *operands: Any, **attrs: Any) -> Any:
+        for x in operands:
+            if x.__class__ is not np.ndarray:
+                return self._apply(operands, attrs)
+        try:
+            return self.kernel(*operands, **attrs)
+        except (ValueError, IndexError, TypeError) as error:
+            raise self._explain(operands, attrs, error) from error
+
+    def _apply(self, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
+        resolved = [x.resolve() if isinstance(x, ArrayOperators) else x for x in operands]
+        recorder = None
+        for x in resolved:
+            if isinstance(x, Tensor):
+                recorder = x.recorder
+            elif isinstance(x, Dim) and recorder is None:
+                frame = current.get()
+                recorder = frame.tracer if frame is not None else None
+        if recorder is not None:
+            self._check(resolved, attrs)
+            return recorder.record(self, resolved, attrs)
+        start = len(resolved) if self.promote is None else self.promote
+        arrays = [
+            x
+            if x is None or (i >= start and isinstance(x, (bool, int, float, np.generic)))
+            else _array(x)
+            for i, x in enumerate(resolved)
+        ]
+        try:
+            return self.kernel(*arrays, **attrs)
+        except (ValueError, IndexError, TypeError) as error:
+            raise self._explain(arrays, attrs, error) from error
+
+    def _check(self, operands: Sequence[Any], attrs: Mapping[str, Any]) -> None:
+        most = len(self.operand_names)
+        if len(operands) < self.least or (len(operands) > most and not self.variadic):
+            raise TypeError(
+                f"{where()}{self.name} takes {self.least} to {most} operands "
+                f"({', '.join(self.operand_names)}), got {len(operands)}"
+            )
+        for name in attrs:
+            if name not in self.defaults and name not in self.required:
+                raise TypeError(f"{where()}{self.name} has no attribute {name!r}")
+        for name in self.required:
+            if name not in attrs:
+                raise TypeError(f"{where()}{self.name} needs the attribute {name!r}")
+
+    def infer_outputs(
+        self, operands: Sequence[Value | None], attrs: Mapping[str, Any]
+    ) -> list[Inferred]:
+        """Shape and dtype of every output.
+
+        Raises:
+            ShapeError, DTypeError: the operands do not fit; the message shows op and operands.
+        """
+        try:
+            inferred = self.infer(*operands, **attrs)
+        except GraphctxError as error:
+            shapes = ", ".join("none" if v is None else str(v.spec) for v in operands)
+            message = f"{self.name}({shapes}): {error}"
+            kind = type(error) if isinstance(error, (ShapeError, DTypeError)) else ShapeError
+            raise kind(message) from None
+        return inferred if isinstance(inferred, list) else [inferred]
+
+    def annotate(self, node: Node) -> None:
+        """Note the elements of the node's output where they are known dimensions."""
+        if self.content is None:
+            return
+        dims = []
+        for value in node.operands:
+            if value is None or value.dims is None:
+                # The content of Shape comes from its operand's shape, not its elements.
+                if self.name == "Shape":
+                    continue
+                return
+            dims.append(value.dims)
+        output = node.output
+        if output.dtype != np.int64 or output.rank > 1:
+            return
+        output.dims = (
+            self.content(node.operands[0], **node.attrs)
+            if self.name == "Shape"
+            else self.content(*dims, **node.attrs)
+        )
+
+    def _explain(
+        self, operands: Sequence[Any], attrs: Mapping[str, Any], error: Exception
+    ) -> Exception:
+        """The inference's error for operands that the kernel refused, else the kernel's own."""
+        if isinstance(error, GraphctxError):
+            return error
+        from graphctx.graph import Builder
+
+        builder = Builder()
+        try:
+            self._check(operands, attrs)
+            values = [None if x is None else builder.constant(np.asarray(x)) for x in operands]
+            if self.promote is not None:
+                common = np.result_type(*(x for x in operands[self.promote :] if x is not None))
+                for value in values[self.promote :]:
+                    if value is not None:
+                        value.dtype = common
+            self.infer_outputs(values, attrs)
+        except GraphctxError as inferred:
+            return type(inferred)(f"{where()}{inferred}")
+        except Exception:
+            return error
+        shapes = ", ".join(
+            "none" if x is None else f"{dtype_name(np.asarray(x).dtype)}{shape_text(np.shape(x))}"
+            for x in operands
+        )
+        return ShapeError(f"{where()}{self.name}({shapes}): {error}")
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def _array(x: Any) -> Any:
+    array = np.asarray(x)
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
+class Table(Mapping[str, Op]):
+    """All operators by ONNX name, in order of declaration."""
+
+    def __init__(self) -> None:
+        self._ops: dict[str, Op] = {}
+
+    def add(self, record: Op) -> None:
+        """Add a record; a name is declared once."""
+        if record.name in self._ops:
+            raise ValueError(f"operator {record.name!r} is declared twice")
+        self._ops[record.name] = record
+
+    def __getitem__(self, name: str) -> Op:
+        return self._ops[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ops)
+
+    def __len__(self) -> int:
+        return len(self._ops)
+
+
+TABLE = Table()
+
+
+def op(
+    name: str,
+    *,
+    infer: Callable[..., Any],
+    since: int = 1,
+    expand: Callable[..., Any] | None = None,
+    ufunc: Any = None,
+    view: bool = False,
+    promote: int | None = None,
+    content: Callable[..., Any] | None = None,
+    multiply_adds: Callable[[Node], Any] | None = None,
+) -> Callable[[Callable[..., Any]], Op]:
+    """Declare an operator by decorating its kernel; see `Op` for the arguments."""
+
+    def declare(kernel: Callable[..., Any]) -> Op:
+        record = Op(
+            name, kernel, infer, since=since, expand=expand, ufunc=ufunc, view=view,
+            promote=promote, content=content, multiply_adds=multiply_adds,
+        )  # fmt: skip
+        TABLE.add(record)
+        return record
+
+    return declare
+
+
+# -- inference rules that many operators share ----------------------------------------------------
+
+
+def same(x: Value, *_: Any, **__: Any) -> Inferred:
+    """Output like the first operand."""
+    return x.shape, x.dtype
+
+
+def floating(x: Value, *_: Any, **__: Any) -> Inferred:
+    """Output like the first operand, which must be floating."""
+    require_kind(x, "f", "a floating dtype")
+    return x.shape, x.dtype
+
+
+def numeric(x: Value, *_: Any, **__: Any) -> Inferred:
+    """Output like the first operand, which must be a number."""
+    require_kind(x, "iufc", "a numeric dtype")
+    return x.shape, x.dtype
+
+
+def broadcast(*values: Value, **_: Any) -> Inferred:
+    """Operands of one dtype, broadcast."""
+    dtype = common_dtype(values)
+    return broadcast_shapes(*(v.shape for v in values)), dtype
+
+
+def broadcast_numeric(*values: Value, **_: Any) -> Inferred:
+    """Numeric operands of one dtype, broadcast."""
+    for value in values:
+        require_kind(value, "iufc", "a numeric dtype")
+    return broadcast(*values)
+
+
+def broadcast_bool(*values: Value, **_: Any) -> Inferred:
+    """Operands of one dtype, broadcast to a bool output."""
+    common_dtype(values)
+    return broadcast_shapes(*(v.shape for v in values)), np.dtype(bool)
+
+
+def common_dtype(values: Sequence[Value]) -> Any:
+    """The dtype all values share.
+
+    Raises:
+        DTypeError: they do not share one.
+    """
+    dtype = values[0].dtype
+    for value in values[1:]:
+        if value.dtype != dtype:
+            raise DTypeError(
+                f"operands need one dtype, got {dtype_name(dtype)} and {dtype_name(value.dtype)}"
+            )
+    return dtype
+
+
+def require_kind(value: Value, kinds: str, what: str) -> None:
+    """Raise `DTypeError` unless the value's dtype is of one of NumPy's kinds."""
+    if value.dtype is None or value.dtype.kind not in kinds:
+        got = "any" if value.dtype is None else dtype_name(value.dtype)
+        raise DTypeError(f"needs {what}, got {got}")
+
+
+def require_rank(value: Value, rank: int, what: str) -> None:
+    """Raise `ShapeError` unless the value has that many dimensions."""
+    if value.rank != rank:
+        raise ShapeError(f"{what} needs {rank} dimensions, got {shape_text(value.shape)}")
+
+
+def normalize_axis(axis: int, rank: int) -> int:
+    """An axis counted from the front.
+
+    Raises:
+        ShapeError: it is out of range.
+    """
+    if not -rank <= axis < rank:
+        raise ShapeError(f"axis {axis} is out of range for {rank} dimensions")
+    return axis + rank if axis < 0 else axis
+
+
+def constant_ints(value: Value | None, what: str) -> tuple[int, ...]:
+    """The elements of an integer operand that inference needs to know.
+
+    Raises:
+        ShapeError: they are not constant.
+    """
+    if value is not None:
+        if value.constant is not None:
+            return tuple(int(v) for v in value.constant.reshape(-1))
+        if value.dims is not None and not any(isinstance(d, Dim) for d in value.dims):
+            return tuple(int(d) for d in value.dims)
+    raise ShapeError(f"{what} must be known while tracing")

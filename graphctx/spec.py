@@ -1,0 +1,440 @@
+"""Shapes, symbolic dimensions and dtypes: what is known of a tensor before it has values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphctx.errors import DTypeError, ShapeError, TraceError
+
+# An atom is a named size or a floor division / remainder that does not simplify:
+# "batch" or ("//", numerator, denominator) or ("%", ...).
+Atom = Any
+Monomial = tuple[tuple[Atom, int], ...]  # ((atom, power), ...), sorted by text
+
+
+class Dim:
+    """A symbolic dimension: a polynomial with integer coefficients over named sizes.
+
+    `Dim("batch") * 2 + 1` is a `Dim`; arithmetic whose result is a known number gives a plain
+    `int`. Equal expressions are equal objects in the sense of `==`; comparing with a number that
+    the expression might or might not equal raises `TraceError`, because a trace that took one
+    side would silently be wrong for the other.
+    """
+
+    __slots__ = ("_hash", "terms")
+
+    terms: tuple[tuple[Monomial, int], ...]
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
+            raise ShapeError(
+                f"a symbolic dimension is named like a Python identifier, got {name!r}"
+            )
+        self.terms = ((((name, 1),), 1),)
+        self._hash = hash(self.terms)
+
+    # -- construction -------------------------------------------------------------------------
+
+    @staticmethod
+    def _make(terms: Mapping[Monomial, int]) -> DimLike:
+        kept = sorted(((m, c) for m, c in terms.items() if c), key=_term_order)
+        if not kept:
+            return 0
+        if len(kept) == 1 and kept[0][0] == ():
+            return kept[0][1]
+        dim = object.__new__(Dim)
+        dim.terms = tuple(kept)
+        dim._hash = hash(dim.terms)
+        return dim
+
+    # -- arithmetic ---------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Any:
+        if not isinstance(other, (int, np.integer, Dim)):
+            return NotImplemented
+        terms = dict(self.terms)
+        for monomial, coefficient in _terms(other):
+            terms[monomial] = terms.get(monomial, 0) + coefficient
+        return Dim._make(terms)
+
+    __radd__ = __add__
+
+    def __neg__(self) -> Any:
+        return self * -1
+
+    def __sub__(self, other: Any) -> Any:
+        if not isinstance(other, (int, np.integer, Dim)):
+            return NotImplemented
+        return self + (other * -1)
+
+    def __rsub__(self, other: Any) -> Any:
+        return (self * -1) + other
+
+    def __mul__(self, other: Any) -> Any:
+        if not isinstance(other, (int, np.integer, Dim)):
+            return NotImplemented
+        terms: dict[Monomial, int] = {}
+        for left, a in self.terms:
+            for right, b in _terms(other):
+                product = _multiply(left, right)
+                terms[product] = terms.get(product, 0) + a * b
+        return Dim._make(terms)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: Any) -> Any:
+        if not isinstance(other, (int, np.integer, Dim)):
+            return NotImplemented
+        return _floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _floor_divide(other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        if not isinstance(other, (int, np.integer, Dim)):
+            return NotImplemented
+        return self - _floor_divide(self, other) * other
+
+    def __rmod__(self, other: Any) -> Any:
+        return other - _floor_divide(other, self) * self
+
+    # -- comparison ---------------------------------------------------------------------------
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Dim):
+            return self.terms == other.terms
+        if isinstance(other, (int, np.integer)):
+            self._unknown(f"== {other}")
+        return NotImplemented
+
+    def _unknown(self, what: str) -> Any:
+        raise TraceError(
+            f"the size {self} is symbolic, so `{self} {what}` has no answer while tracing; "
+            f"give this dimension a number in its TensorSpec if the model depends on it"
+        )
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self._unknown(f"< {other}"))
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self._unknown(f"<= {other}"))
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self._unknown(f"> {other}"))
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self._unknown(f">= {other}"))
+
+    def __bool__(self) -> bool:
+        return bool(self._unknown("as a bool"))
+
+    def __index__(self) -> int:
+        return int(self._unknown("as an integer"))
+
+    __int__ = __index__
+
+    def __float__(self) -> float:
+        return float(self._unknown("as a float"))
+
+    # -- use ----------------------------------------------------------------------------------
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Names of the sizes this expression depends on."""
+        found: set[str] = set()
+        for monomial, _ in self.terms:
+            for atom, _power in monomial:
+                if isinstance(atom, str):
+                    found.add(atom)
+                else:
+                    for operand in atom[1:]:
+                        if isinstance(operand, Dim):
+                            found |= operand.symbols
+        return frozenset(found)
+
+    def evaluate(self, sizes: Mapping[str, int]) -> int:
+        """Return the number this expression has for the given sizes (`KeyError` if one lacks)."""
+        total = 0
+        for monomial, coefficient in self.terms:
+            product = coefficient
+            for atom, power in monomial:
+                if isinstance(atom, str):
+                    value = sizes[atom]
+                else:
+                    left, right = (evaluate(operand, sizes) for operand in atom[1:])
+                    value = left // right
+                product *= value**power
+            total += product
+        return total
+
+    def __str__(self) -> str:
+        parts = []
+        for monomial, coefficient in self.terms:
+            factors = [
+                _atom_text(atom) if power == 1 else f"{_atom_text(atom)}^{power}"
+                for atom, power in monomial
+            ]
+            if abs(coefficient) != 1 or not factors:
+                factors.insert(0, str(abs(coefficient)))
+            sign = "-" if coefficient < 0 else "+"
+            parts.append((sign, "*".join(factors)))
+        text = "".join(f" {sign} {body}" for sign, body in parts)
+        return text[3:] if text.startswith(" + ") else "-" + text[3:]
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+DimLike = int | Dim
+Shape = tuple[DimLike, ...]
+
+
+def _terms(value: Any) -> Iterable[tuple[Monomial, int]]:
+    return value.terms if isinstance(value, Dim) else (((), int(value)),)
+
+
+def _atom_text(atom: Atom) -> str:
+    if isinstance(atom, str):
+        return atom
+    symbol, left, right = atom
+    return f"floor({left}/{right})" if symbol == "//" else f"({left}{symbol}{right})"
+
+
+def _term_order(term: tuple[Monomial, int]) -> tuple[bool, int, str]:
+    monomial, _ = term
+    text = "*".join(f"{_atom_text(atom)}^{power}" for atom, power in monomial)
+    return (monomial == (), -sum(power for _, power in monomial), text)
+
+
+def _multiply(left: Monomial, right: Monomial) -> Monomial:
+    powers: dict[Atom, int] = dict(left)
+    for atom, power in right:
+        powers[atom] = powers.get(atom, 0) + power
+    return tuple(sorted(powers.items(), key=lambda item: _atom_text(item[0])))
+
+
+def _divide_monomial(left: Monomial, right: Monomial) -> Monomial | None:
+    powers: dict[Atom, int] = dict(left)
+    for atom, power in right:
+        powers[atom] = powers.get(atom, 0) - power
+        if powers[atom] < 0:
+            return None
+        if powers[atom] == 0:
+            del powers[atom]
+    return tuple(sorted(powers.items(), key=lambda item: _atom_text(item[0])))
+
+
+def _floor_divide(left: Any, right: Any) -> Any:
+    """Floor division; terms that divide evenly are taken out of the floor."""
+    if not isinstance(left, Dim) and not isinstance(right, Dim):
+        return int(left) // int(right)
+    if isinstance(left, Dim) and isinstance(right, Dim) and left.terms == right.terms:
+        return 1
+    if not isinstance(right, Dim) and right == 0:
+        raise ShapeError(f"division of the dimension {left} by zero")
+    divisor = list(_terms(right))
+    whole: dict[Monomial, int] = {}
+    rest: dict[Monomial, int] = {}
+    if len(divisor) == 1:
+        [(monomial, coefficient)] = divisor
+        for term, value in _terms(left):
+            quotient = _divide_monomial(term, monomial)
+            if quotient is not None and value % coefficient == 0:
+                whole[quotient] = whole.get(quotient, 0) + value // coefficient
+            else:
+                rest[term] = value
+        outside, inside = Dim._make(whole), Dim._make(rest)
+    else:
+        outside, inside = 0, left
+    if not isinstance(inside, Dim) and not isinstance(right, Dim):
+        return outside + inside // int(right)
+    if not isinstance(inside, Dim) and inside == 0:
+        return outside
+    atom = ("//", inside, right if isinstance(right, Dim) else int(right))
+    return outside + Dim._make({((atom, 1),): 1})
+
+
+def evaluate(dim: DimLike, sizes: Mapping[str, int]) -> int:
+    """Return a dimension as a number, given the sizes of its symbols."""
+    return dim.evaluate(sizes) if isinstance(dim, Dim) else int(dim)
+
+
+def same_dim(a: DimLike, b: DimLike) -> bool:
+    """Whether two dimensions are provably equal; never raises."""
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return isinstance(a, Dim) and isinstance(b, Dim) and a.terms == b.terms
+    return a == b
+
+
+def same_shape(a: Sequence[DimLike], b: Sequence[DimLike]) -> bool:
+    """Whether two shapes are provably equal; never raises."""
+    return len(a) == len(b) and all(map(same_dim, a, b))
+
+
+def is_static(shape: Sequence[DimLike]) -> bool:
+    """Whether every dimension is a number."""
+    return not any(isinstance(dim, Dim) for dim in shape)
+
+
+def size_of(shape: Sequence[DimLike]) -> Any:
+    """Number of elements of a shape: an `int`, or a `Dim` where a dimension is symbolic."""
+    total: Any = 1
+    for dim in shape:
+        total = total * dim
+    return total
+
+
+def max_dim(a: DimLike, b: DimLike) -> DimLike:
+    """The larger of two dimensions of which at most one is symbolic and then the answer."""
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return a if isinstance(a, Dim) else b
+    return max(a, b)
+
+
+def broadcast_dims(a: DimLike, b: DimLike) -> DimLike | None:
+    """The dimension two operands broadcast to, or None where it cannot be proven to fit."""
+    if same_dim(a, b) or (not isinstance(b, Dim) and b == 1):
+        return a
+    if not isinstance(a, Dim) and a == 1:
+        return b
+    return None
+
+
+def broadcast_shapes(*shapes: Shape) -> Shape:
+    """NumPy's broadcasting rule on shapes with symbolic dimensions.
+
+    Raises:
+        ShapeError: two dimensions are neither provably equal nor one of them 1.
+    """
+    rank = max((len(shape) for shape in shapes), default=0)
+    result: list[DimLike] = [1] * rank
+    for shape in shapes:
+        offset = rank - len(shape)
+        for axis, dim in enumerate(shape):
+            merged = broadcast_dims(result[offset + axis], dim)
+            if merged is None:
+                text = " and ".join(shape_text(s) for s in shapes)
+                raise ShapeError(
+                    f"shapes {text} do not broadcast: {result[offset + axis]} against {dim} at "
+                    f"axis {offset + axis - rank}{_same_name_hint(result[offset + axis], dim)}"
+                )
+            result[offset + axis] = merged
+    return tuple(result)
+
+
+def _same_name_hint(a: DimLike, b: DimLike) -> str:
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return "; give both dimensions the same name or number if they are always equal"
+    return ""
+
+
+def require_same_dim(a: DimLike, b: DimLike, what: str) -> DimLike:
+    """Return the dimension if both are provably equal, else raise `ShapeError` naming `what`."""
+    if not same_dim(a, b):
+        raise ShapeError(f"{what}: {a} against {b}{_same_name_hint(a, b)}")
+    return a
+
+
+def shape_text(shape: Sequence[DimLike]) -> str:
+    """A shape as it is printed: `[batch, 64]`."""
+    return "[" + ", ".join(str(dim) for dim in shape) + "]"
+
+
+def as_dim(value: Any) -> DimLike:
+    """Turn `64`, `"batch"` or a `Dim` into a dimension."""
+    if isinstance(value, Dim):
+        return value
+    if isinstance(value, str):
+        return Dim(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        if value < 0:
+            raise ShapeError(f"a dimension is a number >= 0 or a name, got {value}")
+        return int(value)
+    raise ShapeError(
+        f"a dimension is a number or a name such as 'batch', got {value!r} "
+        f"({type(value).__name__}); name a dimension that may vary"
+    )
+
+
+_KINDS = frozenset("biufc")
+
+
+def as_dtype(value: Any) -> np.dtype[Any]:
+    """Return the NumPy dtype for a dtype, a name or a scalar type.
+
+    Raises:
+        DTypeError: it is not a bool, integer, unsigned, floating, complex or string dtype.
+    """
+    try:
+        dtype = np.dtype(value)
+    except TypeError as error:
+        raise DTypeError(f"{value!r} is not a dtype: {error}") from None
+    if dtype.kind in "OUT":
+        return np.dtype(object)  # strings: NumPy object arrays, as onnx and onnxruntime have them
+    if dtype.kind not in _KINDS or not dtype.isnative:
+        raise DTypeError(f"dtype {dtype} is not supported; use a bool, integer or float dtype")
+    return dtype
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """A dtype as it is printed; object arrays hold strings."""
+    return "string" if dtype == object else str(dtype)
+
+
+class TensorSpec:
+    """Shape and dtype of a tensor, and for an input its name.
+
+    Args:
+        shape: one entry a dimension: a number, or a name for a size that may vary
+            (`("batch", 64)`). The same name is the same size everywhere in a model.
+        dtype: anything NumPy takes as a dtype.
+        name: name of the input; the parameter's name where it is not given.
+    """
+
+    __slots__ = ("dtype", "name", "shape")
+
+    def __init__(
+        self, shape: Iterable[Any], dtype: Any = "float32", name: str | None = None
+    ) -> None:
+        if isinstance(shape, (str, int)):
+            shape = (shape,)
+        self.shape: Shape = tuple(as_dim(dim) for dim in shape)
+        self.dtype = as_dtype(dtype)
+        self.name = name
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Names of all symbolic sizes in the shape."""
+        return frozenset().union(*(d.symbols for d in self.shape if isinstance(d, Dim)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TensorSpec):
+            return NotImplemented
+        return (
+            self.dtype == other.dtype
+            and self.name == other.name
+            and same_shape(self.shape, other.shape)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self.dtype, self.name))
+
+    def __str__(self) -> str:
+        return f"{dtype_name(self.dtype)}{shape_text(self.shape)}"
+
+    def __repr__(self) -> str:
+        name = f", name={self.name!r}" if self.name else ""
+        shape = tuple(str(d) if isinstance(d, Dim) else d for d in self.shape)
+        return f"TensorSpec({shape!r}, {dtype_name(self.dtype)!r}{name})"

@@ -1,0 +1,553 @@
+"""The symbolic tensor: operators, NumPy's protocols and the array namespace reach the op table.
+
+`ArrayOperators` is what `Tensor` and `Variable` share. A `Tensor` is bound to a `Recorder`, which
+records every op that is applied to it: the tracer, a functional model under construction, or a
+pass that expands an op.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from graphctx.context import current_path, source_line
+from graphctx.errors import DTypeError, GraphctxError, ShapeError, TraceError
+from graphctx.graph import Builder, Call, Value
+from graphctx.spec import Dim, Shape, TensorSpec, shape_text
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from graphctx.ops.table import Op
+
+
+def _ops() -> ModuleType:
+    # The op families import this module; by the time an operator runs, they are loaded.
+    from graphctx import ops
+
+    return ops
+
+
+# NumPy's name of a function -> the name in `graphctx.ops`, where they differ.
+_NUMPY_NAMES = {
+    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin",
+    "arcsinh": "asinh", "arctan": "atan", "arctanh": "atanh", "arctan2": "atan2",
+    "true_divide": "divide", "concatenate": "concat", "transpose": "permute_dims",
+    "power": "pow", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
+    "invert": "bitwise_invert", "conjugate": "conj", "amax": "max", "amin": "min",
+    "swapaxes": "swapaxes", "array_split": "split", "float_power": "pow", "fmod": "remainder",
+}  # fmt: skip
+
+
+class ArrayOperators:
+    """Python's operators and NumPy's protocols, in terms of `graphctx.ops`."""
+
+    __slots__ = ()
+    __array_priority__: ClassVar[float] = 1000.0
+
+    def resolve(self) -> Any:
+        """Return the array (eager) or the tensor (in a trace) that an op takes."""
+        raise NotImplementedError
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return _numpy_call(ufunc.__name__, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return _numpy_call(func.__name__, "__call__", args, kwargs)
+
+    def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
+        return _ops()
+
+    def __add__(self, other: Any) -> Any:
+        return _operator("add", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _operator("add", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _operator("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _operator("subtract", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _operator("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _operator("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _operator("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _operator("divide", other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _operator("floor_divide", self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _operator("floor_divide", other, self)
+
+    def __mod__(self, other: Any) -> Any:
+        return _operator("remainder", self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return _operator("remainder", other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return _operator("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _operator("pow", other, self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _operator("matmul", self, other)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _operator("matmul", other, self)
+
+    def __and__(self, other: Any) -> Any:
+        return _operator("bitwise_and", self, other)
+
+    def __rand__(self, other: Any) -> Any:
+        return _operator("bitwise_and", other, self)
+
+    def __or__(self, other: Any) -> Any:
+        return _operator("bitwise_or", self, other)
+
+    def __ror__(self, other: Any) -> Any:
+        return _operator("bitwise_or", other, self)
+
+    def __xor__(self, other: Any) -> Any:
+        return _operator("bitwise_xor", self, other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return _operator("bitwise_xor", other, self)
+
+    def __lshift__(self, other: Any) -> Any:
+        return _operator("bitwise_left_shift", self, other)
+
+    def __rshift__(self, other: Any) -> Any:
+        return _operator("bitwise_right_shift", self, other)
+
+    def __invert__(self) -> Any:
+        return _operator("bitwise_invert", self)
+
+    def __neg__(self) -> Any:
+        return _operator("negative", self)
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __abs__(self) -> Any:
+        return _operator("abs", self)
+
+    def __lt__(self, other: Any) -> Any:
+        return _operator("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _operator("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _operator("greater", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _operator("greater_equal", self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return _operator("equal", self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return _operator("not_equal", self, other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _ops().getitem(self, index)
+
+    @property
+    def T(self) -> Any:
+        """The transpose of a matrix."""
+        return _ops().permute_dims(self, (1, 0))
+
+    @property
+    def mT(self) -> Any:
+        """The transpose of the last two axes."""
+        return _ops().matrix_transpose(self)
+
+    def astype(self, dtype: Any) -> Any:
+        """The same values as another dtype."""
+        return _ops().astype(self, dtype)
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same elements in another shape; -1 is inferred."""
+        dims = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        return _ops().reshape(self, dims)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Axes permuted; reversed where none are given."""
+        order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
+        return _ops().permute_dims(self, tuple(order) if order else None)
+
+    def squeeze(self, axis: Any = None) -> Any:
+        """Axes of size 1 removed."""
+        return _ops().squeeze(self, axis)
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Sum over axes."""
+        return _ops().sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Mean over axes."""
+        return _ops().mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Largest element over axes."""
+        return _ops().max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Smallest element over axes."""
+        return _ops().min(self, axis=axis, keepdims=keepdims)
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Product over axes."""
+        return _ops().prod(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Population variance over axes."""
+        return _ops().var(self, axis=axis, keepdims=keepdims)
+
+    def std(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Population standard deviation over axes."""
+        return _ops().std(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """Index of the largest element."""
+        return _ops().argmax(self, axis=axis, keepdims=keepdims)
+
+
+def _operator(name: str, *operands: Any) -> Any:
+    """A Python operator: as the function of `graphctx.ops`, but weak operands stay weak."""
+    result = getattr(_ops(), name)(*operands)
+    if isinstance(result, Tensor) and all(
+        x.weak if isinstance(x, Tensor) else isinstance(x, (bool, int, float)) for x in operands
+    ):
+        return Tensor(result.value, result.recorder, weak=True)
+    return result
+
+
+def _numpy_call(name: str, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    ops = _ops()
+    function = getattr(ops, _NUMPY_NAMES.get(name, name), None)
+    if method == "reduce" and name in ("add", "multiply", "maximum", "minimum"):
+        reduction = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[name]
+        axis = kwargs.get("axis", 0)
+        return getattr(ops, reduction)(
+            inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False)
+        )
+    kwargs = {k: v for k, v in kwargs.items() if v is not None}
+    if function is None or method != "__call__" or "out" in kwargs:
+        detail = "" if method == "__call__" else f".{method}"
+        raise TraceError(
+            f"{where()}np.{name}{detail} cannot be recorded on a symbolic tensor; use a function "
+            f"of graphctx.ops ({source_line()})"
+        )
+    return function(*inputs, **kwargs)
+
+
+def where() -> str:
+    """`path: ` of the running layer call for an error message; empty outside any."""
+    path = current_path()
+    return f"{path}: " if path else ""
+
+
+class Tensor(ArrayOperators):
+    """A value that is known by shape and dtype only.
+
+    Attributes:
+        value: in the graph that is being recorded.
+        recorder: that records what is applied to it.
+        weak: whether it takes the dtype of what it meets, as Python scalars do.
+        run: the execution of a layer call it was made in (the tracer's affair).
+    """
+
+    __slots__ = ("recorder", "run", "value", "weak")
+
+    def __init__(
+        self, value: Value, recorder: Recorder, weak: bool = False, run: Any = None
+    ) -> None:
+        self.value = value
+        self.recorder = recorder
+        self.weak = weak
+        self.run = run if run is not None else recorder.run
+
+    def resolve(self) -> Tensor:
+        """Return the tensor itself."""
+        return self
+
+    @property
+    def shape(self) -> Shape:
+        """Numbers and symbolic dimensions."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy dtype."""
+        return self.value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.value.shape)
+
+    @property
+    def size(self) -> Any:
+        """Number of elements: an int or a symbolic dimension."""
+        from graphctx.spec import size_of
+
+        return size_of(self.value.shape)
+
+    @property
+    def spec(self) -> TensorSpec:
+        """Shape and dtype."""
+        return self.value.spec
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a scalar tensor")
+        return int(self.shape[0])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.recorder.python_value(self, "bool"))
+
+    def __int__(self) -> int:
+        return int(self.recorder.python_value(self, "int"))
+
+    def __index__(self) -> int:
+        return int(self.recorder.python_value(self, "index"))
+
+    def __float__(self) -> float:
+        return float(self.recorder.python_value(self, "float"))
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(float(self), digits) if digits is not None else round(float(self))
+
+    def item(self) -> Any:
+        """The Python value; only of what depends on context arguments alone."""
+        return self.recorder.python_value(self, "item")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TraceError(
+            f"{where()}a symbolic tensor {self.spec} has no values to put into a NumPy array; "
+            f"compute with graphctx.ops or NumPy functions that take it directly "
+            f"({source_line()})"
+        )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TraceError(
+            f"{where()}a symbolic tensor cannot be written to; build the result with ops.where "
+            f"or ops.concat ({source_line()})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.spec}>"
+
+
+class Recorder:
+    """Applies ops to symbolic tensors: promotes dtypes, turns Python values into constants.
+
+    Args:
+        builder: receives the nodes.
+    """
+
+    run: Any = None
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.symbols: dict[str, tuple[Value, int]] = {}
+
+    # -- what a subclass knows ----------------------------------------------------------------
+
+    @property
+    def call(self) -> Call | None:
+        """The layer call that is being recorded."""
+        return None
+
+    @property
+    def source(self) -> str:
+        """`file.py:12` of what is being recorded."""
+        return source_line()
+
+    def check(self, tensor: Tensor) -> None:
+        """Raise unless the tensor may be used here."""
+        if tensor.recorder is not self:
+            raise TraceError(
+                f"{where()}a symbolic tensor {tensor.spec} of another trace or functional model "
+                f"is used here; pass it in as an input ({source_line()})"
+            )
+
+    def python_value(self, tensor: Tensor, what: str) -> Any:
+        """The Python value of a tensor that is asked for one."""
+        raise no_python_value(tensor, what)
+
+    def seed(self) -> Tensor:
+        """The int64 scalar seed input."""
+        raise TraceError("random operators need a trace")
+
+    # -- recording ----------------------------------------------------------------------------
+
+    def record(self, op: Op, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
+        """Record one op; returns a `Tensor`, or a tuple of them for several outputs."""
+        source = self.source
+        try:
+            values = self._values(op, operands)
+            outputs = self.builder.op(op, values, attrs, self.call, source)
+        except GraphctxError as error:
+            if error.args and not getattr(error, "_located", False):
+                error.args = (f"{where()}{error.args[0]} ({source})", *error.args[1:])
+                error._located = True  # type: ignore[attr-defined]
+            raise
+        if len(outputs) == 1:
+            return Tensor(outputs[0], self)
+        return tuple(Tensor(value, self) for value in outputs)
+
+    def _values(self, op: Op, operands: Sequence[Any]) -> list[Value | None]:
+        start = op.promote
+        if start is None:
+            return [None if x is None else self.value(x) for x in operands]
+        fixed = [None if x is None else self.value(x) for x in operands[:start]]
+        return fixed + self._promoted(operands[start:])
+
+    def _promoted(self, operands: Sequence[Any]) -> list[Value | None]:
+        dtypes: list[Any] = []
+        for x in operands:
+            if isinstance(x, Tensor):
+                dtypes.append(_WEAK[x.dtype.kind] if x.weak else x.dtype)
+            elif isinstance(x, (bool, int, float, complex)) and not isinstance(x, np.generic):
+                dtypes.append(x)
+            elif isinstance(x, Dim):
+                dtypes.append(np.dtype("int64"))
+            elif x is not None:
+                dtypes.append(np.asarray(x).dtype)
+        target = result_dtype(dtypes)
+        return [None if x is None else self.value(x, target) for x in operands]
+
+    def value(self, x: Any, dtype: Any = None) -> Value:
+        """The graph value of a tensor, array, scalar, dimension or nested list of numbers."""
+        if isinstance(x, ArrayOperators):
+            x = x.resolve()
+        if isinstance(x, Tensor):
+            self.check(x)
+            if dtype is not None and x.value.dtype != dtype:
+                from graphctx.ops.table import TABLE
+
+                cast = TABLE["Cast"]
+                return self.builder.op(cast, [x.value], {"to": dtype}, self.call, self.source)[0]
+            return x.value
+        if isinstance(x, Dim):
+            return self.dimensions((x,), scalar=True).value
+        if isinstance(x, (tuple, list)) and any(isinstance(item, (Dim, Tensor)) for item in x):
+            return self.dimensions(tuple(x)).value
+        if not isinstance(x, np.ndarray):
+            plain = isinstance(x, (bool, int, float, complex, str, tuple, list, np.generic))
+            if not plain:
+                raise DTypeError(
+                    f"{where()}expected a tensor, an array or a number, got "
+                    f"{type(x).__name__} ({source_line()})"
+                )
+        array = np.asarray(x)
+        if dtype is not None:
+            array = array.astype(dtype)
+        return self.builder.constant(array, self.call)
+
+    def tensor(self, x: Any, dtype: Any = None) -> Tensor:
+        """`value(x)` as a tensor."""
+        return x if isinstance(x, Tensor) and dtype is None else Tensor(self.value(x, dtype), self)
+
+    def dimensions(self, dims: Sequence[Any], *, scalar: bool = False) -> Tensor:
+        """An int64 tensor whose elements are dimensions, read from the shapes of the inputs."""
+        from graphctx import ops
+
+        parts = [self._dimension(dim) for dim in dims]
+        if scalar:
+            return Tensor(self.value(ops.reshape(parts[0], ())), self)
+        return self.tensor(ops.concat(parts, axis=0) if len(parts) != 1 else parts[0])
+
+    def _dimension(self, dim: Any) -> Any:
+        """One dimension as an int64 tensor of shape [1] (or an array where it is a number)."""
+        from graphctx import ops
+        from graphctx.ops.table import TABLE
+
+        if isinstance(dim, Tensor):
+            return ops.reshape(ops.astype(dim, "int64"), (1,))
+        if not isinstance(dim, Dim):
+            return np.asarray([int(dim)], np.int64)
+        total: Any = None
+        for monomial, coefficient in dim.terms:
+            product: Any = None
+            for atom, power in monomial:
+                if isinstance(atom, str):
+                    if atom not in self.symbols:
+                        raise ShapeError(f"no input has the dimension {atom!r}")
+                    source, axis = self.symbols[atom]
+                    factor = self.record(
+                        TABLE["Shape"], [Tensor(source, self)], {"start": axis, "end": axis + 1}
+                    )
+                else:
+                    _, left, right = atom
+                    factor = ops.floor_divide(self._dimension(left), self._dimension(right))
+                for _ in range(power):
+                    product = factor if product is None else ops.multiply(product, factor)
+            if product is None:
+                product = np.asarray([coefficient], np.int64)
+            elif coefficient != 1:
+                product = ops.multiply(product, np.asarray([coefficient], np.int64))
+            total = product if total is None else ops.add(total, product)
+        return total
+
+
+_WEAK: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}
+
+
+def result_dtype(items: Sequence[Any]) -> np.dtype[Any]:
+    """NumPy's promotion of dtypes and (weak) Python scalars.
+
+    Raises:
+        DTypeError: they have no common dtype, such as strings and numbers.
+    """
+    if all(isinstance(x, (bool, int, float, complex)) for x in items):
+        return np.asarray(sum(items)).dtype if not all(
+            isinstance(x, bool) for x in items
+        ) else np.dtype(bool)  # fmt: skip
+    if any(isinstance(x, np.dtype) and x == object for x in items):
+        if all(isinstance(x, np.dtype) and x.kind in "OU" for x in items):
+            return np.dtype(object)
+        raise DTypeError(f"strings do not mix with numbers: {items}")
+    try:
+        return np.result_type(*items)
+    except TypeError as error:
+        raise DTypeError(str(error)) from None
+
+
+def no_python_value(tensor: Tensor, what: str) -> TraceError:
+    """The error for `if tensor:` and its kin on data."""
+    source = source_line()
+    if what == "bool":
+        return TraceError(
+            f"{where()}`if tensor:` on {tensor.spec} at {source} depends on the data, which a "
+            f"trace does not have; choose per element with ops.where(condition, a, b), or between "
+            f"computations with ops.cond(condition, then, otherwise)"
+        )
+    return TraceError(
+        f"{where()}the Python value ({what}) of a tensor {tensor.spec} is asked for at {source}, "
+        f"but it depends on the data, which a trace does not have; keep it a tensor"
+    )
+
+
+__all__ = ["ArrayOperators", "Recorder", "Tensor", "no_python_value", "result_dtype", "shape_text"]
