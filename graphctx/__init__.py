@@ -1,3 +1,68 @@
-"""graphctx: a declarative graph compiler."""
+"""graphctx: a graph compiler for models whose behaviour depends on context.
+
+A model is traced once, for every context; `specialize` makes one graph per context; the result
+runs with NumPy or is exported to ONNX. Start with `trace`, `compile`, `export`, `explain`.
+"""
+
+from __future__ import annotations
+
+from graphctx import nn, ops
+from graphctx.context import Context, context, seed
+from graphctx.errors import (
+    ContextError,
+    DTypeError,
+    ExportError,
+    GraphctxError,
+    InputError,
+    LayerError,
+    ShapeError,
+    TraceError,
+    VerificationError,
+    WeightsError,
+)
+from graphctx.explain import explain, summary
+from graphctx.export import export
+from graphctx.graph import CallGraph
+from graphctx.layer import Layer, Variable
+from graphctx.nn.functional import Input, Model
+from graphctx.passes import optimize
+from graphctx.passes.specialize import specialize
+from graphctx.program import Program, compile
+from graphctx.spec import Dim, TensorSpec
+from graphctx.trace import trace
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CallGraph",
+    "Context",
+    "ContextError",
+    "DTypeError",
+    "Dim",
+    "ExportError",
+    "GraphctxError",
+    "Input",
+    "InputError",
+    "Layer",
+    "LayerError",
+    "Model",
+    "Program",
+    "ShapeError",
+    "TensorSpec",
+    "TraceError",
+    "Variable",
+    "VerificationError",
+    "WeightsError",
+    "__version__",
+    "compile",
+    "context",
+    "explain",
+    "export",
+    "nn",
+    "ops",
+    "optimize",
+    "seed",
+    "specialize",
+    "summary",
+    "trace",
+]

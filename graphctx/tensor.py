@@ -45,6 +45,7 @@ class ArrayOperators:
     """Python's operators and NumPy's protocols, in terms of `graphctx.ops`."""
 
     __slots__ = ()
+    dtype: Any
     __array_priority__: ClassVar[float] = 1000.0
 
     def resolve(self) -> Any:
@@ -367,6 +368,7 @@ class Recorder:
     """
 
     run: Any = None
+    is_functional = False
 
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
@@ -433,6 +435,8 @@ class Recorder:
                 dtypes.append(x)
             elif isinstance(x, Dim):
                 dtypes.append(np.dtype("int64"))
+            elif isinstance(x, ArrayOperators):
+                dtypes.append(x.dtype)
             elif x is not None:
                 dtypes.append(np.asarray(x).dtype)
         target = result_dtype(dtypes)

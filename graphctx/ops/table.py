@@ -43,6 +43,8 @@ class Op:
         expand: for operators that ONNX lacks, the same computation in operators that it has:
             takes and returns tensors.
         ufunc: the NumPy ufunc that equals the kernel, so that programs can reuse buffers.
+        inline: NumPy expression that equals the kernel without attributes, for programs:
+            `np_maximum({0}, 0, {out})`; `np_x` is `np.x`, `{out}` a buffer to write into.
         view: whether the kernel may return a view of its first operand.
         promote: index of the first operand from which on operands are promoted to one dtype.
         content: `content(*dims, **attrs)`: elements of the output where the operands' elements
@@ -61,6 +63,7 @@ class Op:
         since: int,
         expand: Callable[..., Any] | None,
         ufunc: Any,
+        inline: str | None,
         view: bool,
         promote: int | None,
         content: Callable[..., Any] | None,
@@ -73,6 +76,7 @@ class Op:
         self.since = since
         self.expand = expand
         self.ufunc = ufunc
+        self.inline = inline
         self.view = view
         self.promote = promote
         self.content = content
@@ -96,8 +100,12 @@ class Op:
             raise self._explain(operands, attrs, error) from error
 
     def _apply(self, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
+        recorder = next((x.recorder for x in operands if isinstance(x, Tensor)), None)
+        if recorder is not None:
+            # Variables are resolved by the recorder: a functional model keeps them by reference.
+            self._check(operands, attrs)
+            return recorder.record(self, operands, attrs)
         resolved = [x.resolve() if isinstance(x, ArrayOperators) else x for x in operands]
-        recorder = None
         for x in resolved:
             if isinstance(x, Tensor):
                 recorder = x.recorder
@@ -132,6 +140,15 @@ class Op:
         for name in self.required:
             if name not in attrs:
                 raise TypeError(f"{where()}{self.name} needs the attribute {name!r}")
+
+    def template(self, operands: int) -> str | None:
+        """The expression for generated code, if there is one; see `inline`."""
+        if self.inline is not None:
+            return self.inline
+        if self.ufunc is None or self.ufunc.nin != operands:
+            return None
+        slots = ", ".join(f"{{{i}}}" for i in range(operands))
+        return f"np_{self.ufunc.__name__}({slots}, {{out}})"
 
     def infer_outputs(
         self, operands: Sequence[Value | None], attrs: Mapping[str, Any]
@@ -240,6 +257,7 @@ def op(
     since: int = 1,
     expand: Callable[..., Any] | None = None,
     ufunc: Any = None,
+    inline: str | None = None,
     view: bool = False,
     promote: int | None = None,
     content: Callable[..., Any] | None = None,
@@ -249,7 +267,7 @@ def op(
 
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
-            name, kernel, infer, since=since, expand=expand, ufunc=ufunc, view=view,
+            name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
             promote=promote, content=content, multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)

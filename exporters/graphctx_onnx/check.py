@@ -1,0 +1,75 @@
+"""Structural checks of a written model: onnx's checker, shape inference, and agreement with ours."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import onnx
+import onnx.checker
+import onnx.shape_inference
+from onnx import ModelProto, ValueInfoProto
+
+from graphctx.errors import ExportError
+from graphctx.graph import Value
+from graphctx.spec import Dim, shape_text
+from graphctx_onnx.convert import Converted
+from graphctx_onnx.schemas import label
+from graphctx_onnx.tensors import ELEMENT_TYPES
+
+
+def check(path: str | os.PathLike[str], converted: Converted) -> None:
+    """Check the file that a conversion was written to.
+
+    Runs onnx's checker in full, then its shape inference in strict mode with data propagation,
+    and compares element type, rank and known sizes of every value with our own inference.
+
+    Raises:
+        ExportError: the file is not valid, or ONNX reads a node differently from us.
+    """
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+        inferred = infer(converted.model)
+    except Exception as error:
+        raise ExportError(
+            f"{converted.graph.name}: onnx finds the exported model invalid: {error}"
+        ) from error
+    infos = {info.name: info for info in (*inferred.graph.value_info, *inferred.graph.output)}
+    for value, name in converted.names.items():
+        if name in infos and value.node.kind == "op":
+            _compare(value, infos[name])
+
+
+def infer(model: ModelProto) -> ModelProto:
+    """The model with the shapes that onnx infers, uninfluenced by those that we wrote."""
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    for info in bare.graph.output:
+        info.type.tensor_type.ClearField("shape")
+    return onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
+
+
+def _compare(value: Value, info: ValueInfoProto) -> None:
+    theirs = info.type.tensor_type
+    where = label(value.node)
+    if theirs.elem_type != ELEMENT_TYPES[value.dtype]:
+        names = {number: dtype for dtype, number in ELEMENT_TYPES.items()}
+        other = names.get(theirs.elem_type, theirs.elem_type)
+        raise ExportError(f"{where}: graphctx infers {value.dtype}, onnx infers {other}")
+    if not theirs.HasField("shape"):
+        return
+    dims = [_dim(dim) for dim in theirs.shape.dim]
+    agrees = len(dims) == value.rank and all(
+        isinstance(our, Dim) or not isinstance(their, int) or our == their
+        for our, their in zip(value.shape, dims, strict=True)
+    )
+    if not agrees:
+        raise ExportError(
+            f"{where}: graphctx infers the shape {shape_text(value.shape)}, "
+            f"onnx infers [{', '.join(map(str, dims))}]"
+        )
+
+
+def _dim(dim: Any) -> int | str:
+    return int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?"

@@ -1,0 +1,268 @@
+"""Program -> `onnx.ModelProto`: names, operators, weights, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+
+from graphctx.errors import ExportError
+from graphctx.graph import Branch, CallGraph, Node, Raises, Value, live_nodes, outcome_values
+from graphctx.spec import TensorSpec
+from graphctx_onnx import metadata
+from graphctx_onnx.external import DataFile
+from graphctx_onnx.metadata import Port, Signature, StatePort
+from graphctx_onnx.names import NEW_STATE, Names, join
+from graphctx_onnx.schemas import (
+    Schema,
+    attributes_of,
+    choose_opset,
+    ir_version,
+    label,
+    require_legal,
+)
+from graphctx_onnx.tensors import attribute, byte_size, header, tensor, value_info
+
+# Operators whose unused outputs stay named: onnxruntime demands all three of a training BatchNorm.
+_KEEP_OUTPUTS = frozenset({"BatchNormalization"})
+
+
+@dataclass
+class Converted:
+    """A model that is not yet written.
+
+    Attributes:
+        model: the protobuf, with references instead of the data of large tensors.
+        data: the large tensors.
+        graph: what was converted, all operators ONNX's own.
+        names: value of that graph -> its name in the model.
+        signature: inputs, outputs, state and seed.
+        opset: that it is written in.
+    """
+
+    model: ModelProto
+    data: DataFile
+    graph: CallGraph
+    names: dict[Value, str]
+    signature: Signature
+    opset: int
+
+
+def require_bound(graph: CallGraph) -> None:
+    """Raise unless a graph is one program: no open argument, one outcome.
+
+    Raises:
+        ExportError: names the arguments to bind, or the exception the model raises.
+    """
+    if graph.contexts:
+        open_arguments = ", ".join(map(str, graph.contexts.values()))
+        example = ", ".join(f"{name}=..." for name in graph.contexts)
+        raise ExportError(
+            f"{graph.name}: the context is still open ({open_arguments}), and an ONNX graph has "
+            f"none; bind it first: gx.compile(graph, {example})"
+        )
+    if isinstance(graph.outcome, Branch):
+        decided = graph.outcome.selector.node.name
+        raise ExportError(
+            f"{graph.name}: what the model returns depends on {decided!r}, and an ONNX graph "
+            f"returns one thing; bind it first: gx.compile(graph, {decided}=...)"
+        )
+    if isinstance(graph.outcome, Raises):
+        error = graph.outcome.error
+        raise ExportError(
+            f"{graph.name}: nothing to export: with {graph.bound_text()} the model raises "
+            f"{type(error).__name__}: {error} (at {graph.outcome.source})"
+        )
+    for node in graph.nodes:
+        if node.kind in ("select", "context"):
+            raise ExportError(
+                f"{label(node)}: a value is still picked by context; bind every argument first: "
+                f"gx.compile(graph, ...)"
+            )
+
+
+def convert(
+    graph: CallGraph,
+    *,
+    opset: int | None = None,
+    external_threshold: int | None = None,
+    data_name: str = "model.onnx.data",
+    name: str = "",
+) -> Converted:
+    """Convert a bound graph.
+
+    Args:
+        graph: of a program: no context argument is open.
+        opset: to write; None for 23, or the first later one that has all operators.
+        external_threshold: bytes from which on a tensor goes to the data file; None for 1 MiB.
+        data_name: name of the data file.
+        name: of the ONNX graph; the root layer's where it is empty.
+
+    Raises:
+        ExportError: the graph cannot be said in ONNX, or not at this opset.
+    """
+    require_bound(graph)
+    from graphctx.passes.expand import expand
+
+    expanded = expand(graph)
+    require_bound(expanded)
+    return _Conversion(expanded, opset, DataFile(data_name, external_threshold), name).run()
+
+
+def _info(name: str, spec: TensorSpec) -> ValueInfoProto:
+    return value_info(name, spec.shape, spec.dtype, repr(name))
+
+
+class _Conversion:
+    """The state of one conversion."""
+
+    def __init__(self, graph: CallGraph, opset: int | None, data: DataFile, name: str) -> None:
+        self.graph = graph
+        self.data = data
+        roots = list(outcome_values(graph.returns))
+        live = set(live_nodes(roots))
+        self.nodes = [node for node in graph.nodes if node in live]
+        self.ops = [node for node in self.nodes if node.kind == "op"]
+        self.opset = choose_opset(self.ops, opset)
+        self.schemas = [require_legal(node, self.opset) for node in self.ops]
+        self.used = {v for node in self.nodes for v in node.operands if v is not None}
+        self.used.update(roots)
+        self.model = ModelProto()
+        self.proto: GraphProto = self.model.graph
+        self.proto.name = name or graph.name
+        self.names: dict[Value, str] = {}
+        self.taken = Names()
+
+    def run(self) -> Converted:
+        signature, results = self._interface()
+        self._initializers()
+        for node, schema in zip(self.ops, self.schemas, strict=True):
+            self._node(node, schema)
+        self._identities(results)
+        self._value_infos()
+        self.model.ir_version = ir_version(self.opset)
+        self.model.opset_import.add(domain="", version=self.opset)
+        metadata.annotate(self.model, self.graph, signature)
+        return Converted(self.model, self.data, self.graph, self.names, signature, self.opset)
+
+    # -- the interface ------------------------------------------------------------------------
+
+    def _interface(self) -> tuple[Signature, list[tuple[str, Value]]]:
+        """Name inputs, seed, outputs and state, in this order; and every returned value."""
+        graph, claim, returns = self.graph, self.taken.claim, self.graph.returns
+        inputs = tuple(self._input(value) for value in graph.inputs)
+        live_seed = graph.seed is not None and graph.seed.node in self.nodes
+        seed = self._input(graph.seed) if live_seed and graph.seed is not None else None
+        outputs = []
+        for name, value in zip(returns.names(), returns.values, strict=True):
+            own = f"{name}_out" if name in self.taken else name
+            outputs.append(Port(claim(own), name, value.spec))
+        weights = {id(node.data): node.output for node in self.nodes if node.kind == "weight"}
+        state = []
+        for path, (variable, value) in returns.state.items():
+            new = claim(path + NEW_STATE)
+            weight = weights.get(id(variable))
+            if weight is not None:
+                self.names[weight] = claim(weight.node.name)
+            read = None if weight is None else self.names[weight]
+            state.append(StatePort(read, new, path, value.spec))
+        for entry in state:
+            if entry.input is not None:
+                self.proto.input.append(_info(entry.input, entry.spec))
+        signature = Signature(inputs, seed, tuple(outputs), tuple(state))
+        self.proto.output.extend(_info(port.name, port.spec) for port in outputs)
+        self.proto.output.extend(_info(entry.output, entry.spec) for entry in state)
+        results = [
+            *zip((port.name for port in outputs), returns.values, strict=True),
+            *((e.output, v) for e, (_, v) in zip(state, returns.state.values(), strict=True)),
+        ]
+        for name, value in results:
+            if value.node.kind == "op":
+                self.names.setdefault(value, name)  # the first output that returns it
+        return signature, results
+
+    def _input(self, value: Value) -> Port:
+        name = self.names[value] = self.taken.claim(value.node.name)
+        self.proto.input.append(_info(name, value.spec))
+        return Port(name, value.node.name, value.spec)
+
+    # -- weights and constants ----------------------------------------------------------------
+
+    def _initializers(self) -> None:
+        users = self._first_users()
+        leaves = [node for node in self.nodes if node.kind in ("weight", "constant")]
+        sizes = {node: byte_size(node.output.shape, node.output.dtype) for node in leaves}
+        self.data.plan(sizes.values())
+        for node in leaves:
+            if node.kind == "weight":
+                name = self.names.get(node.output) or self.taken.claim(node.name)
+            else:
+                user = users.get(node)
+                name = self.taken.claim(join(user.path if user else "", "constant"))
+            self.names[node.output] = name
+            self.proto.initializer.append(self._initializer(node, name, sizes[node]))
+
+    def _initializer(self, node: Node, name: str, size: int) -> TensorProto:
+        where = f"{node.kind} {name!r}"
+        if self.data.holds(size):
+            proto = header(name, node.output.shape, node.output.dtype, where)
+            self.data.place(proto, size, node.data)
+            return proto
+        array = node.data if node.kind == "constant" else node.data.numpy()
+        return tensor(name, array, where)
+
+    def _first_users(self) -> Mapping[Node, Node]:
+        users: dict[Node, Node] = {}
+        for node in self.nodes:
+            for operand in node.operands:
+                if operand is not None:
+                    users.setdefault(operand.node, node)
+        return users
+
+    # -- operators ----------------------------------------------------------------------------
+
+    def _node(self, node: Node, schema: Schema) -> None:
+        proto = self.proto.node.add(op_type=node.name)
+        proto.name = self.taken.claim(join(node.path, node.name))
+        proto.input.extend("" if v is None else self.names[v] for v in node.operands)
+        while proto.input and not proto.input[-1]:
+            del proto.input[-1]
+        for slot, value in enumerate(node.outputs):
+            proto.output.append(self._output_name(value, proto.name, schema, slot))
+        while len(proto.output) > 1 and not proto.output[-1]:
+            del proto.output[-1]
+        where = label(node)
+        for name, setting in attributes_of(node, schema).items():
+            proto.attribute.append(attribute(name, setting, schema.attributes[name], where))
+        metadata.annotate_node(proto, node, ir_version(self.opset))
+
+    def _output_name(self, value: Value, node: str, schema: Schema, slot: int) -> str:
+        """The value's name; empty for an optional output that nobody takes."""
+        formal = schema.output(slot)
+        if value not in self.names:
+            optional = formal is not None and formal.optional
+            if optional and value not in self.used and value.node.name not in _KEEP_OUTPUTS:
+                return ""
+            self.names[value] = self.taken.claim(f"{node}:{schema.output_name(slot)}")
+        return self.names[value]
+
+    def _identities(self, results: list[tuple[str, Value]]) -> None:
+        """An Identity for an output that is an input, a weight, a constant, or returned twice."""
+        for name, value in results:
+            if self.names[value] != name:
+                proto = self.proto.node.add(op_type="Identity")
+                proto.name = self.taken.claim(f"{name}/Identity")
+                proto.input.append(self.names[value])
+                proto.output.append(name)
+                metadata.annotate_node(proto, value.node, ir_version(self.opset))
+
+    def _value_infos(self) -> None:
+        """Shapes of the values inside the graph, for those who read the file."""
+        outputs = {info.name for info in self.proto.output}
+        for node in self.ops:
+            for value in node.outputs:
+                name = self.names.get(value)
+                if name is not None and name not in outputs:
+                    info = value_info(name, value.shape, value.dtype, label(node))
+                    self.proto.value_info.append(info)

@@ -1,0 +1,92 @@
+"""How exactly each value of a graph is determined, which decides how it is compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graphctx.graph import CallGraph, Node, Value
+
+# Operators that give equal bits everywhere: they move elements, work on integers or bools, or are
+# rounded as IEEE 754 prescribes.
+EXACT = frozenset(
+    """
+    Identity Reshape Squeeze Unsqueeze Flatten Transpose Slice Expand Tile Split Concat Where
+    Gather GatherElements GatherND ScatterElements ScatterND Pad Cast CastLike Shape Size Range
+    ConstantOfShape EyeLike OneHot DepthToSpace SpaceToDepth ReverseSequence Compress NonZero
+    Trilu Unique Abs Neg Sign Floor Ceil Round Relu Max Min Clip Equal Greater GreaterOrEqual Less
+    LessOrEqual And Or Xor Not IsNaN IsInf BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot
+    BitCast Add Sub Mul Div Sqrt ArgMax ArgMin ReduceMax ReduceMin TopK MaxPool GlobalMaxPool
+    """.split()
+)
+
+# Of these, the ones that round floats; half precision may be computed in single.
+_ROUNDING = frozenset({"Add", "Sub", "Mul", "Div", "Sqrt", "Range"})
+
+# Operators whose result jumps where an operand changes by a rounding error.
+STEPS = frozenset(
+    """
+    Equal Greater GreaterOrEqual Less LessOrEqual Floor Ceil Round Sign Mod ArgMax ArgMin TopK
+    NonZero Unique Hardmax IsInf IsNaN QuantizeLinear DynamicQuantizeLinear NonMaxSuppression
+    MaxPool RoiAlign GridSample
+    """.split()
+)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How exactly a value is determined.
+
+    Attributes:
+        dtype: the coarsest float dtype that was rounded to on the way; None: bit for bit.
+        stepped: whether it depends on a step (`x > 0`) of something that is rounded.
+    """
+
+    dtype: np.dtype[Any] | None = None
+    stepped: bool = False
+
+
+def precisions(graph: CallGraph) -> dict[Value, Precision]:
+    """The precision of every value of an expanded graph."""
+    found: dict[Value, Precision] = {}
+    for node in graph.nodes:
+        operands = [found[v] for v in node.operands if v is not None]
+        found.update(zip(node.outputs, _outputs(node, operands), strict=True))
+    return found
+
+
+def precision_of(node: Node) -> Precision:
+    """The precision of a node's first output if its operands are exact."""
+    return _outputs(node, [])[0]
+
+
+def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
+    rounded = [p.dtype for p in operands if p.dtype is not None]
+    stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
+    if node.kind == "op" and not _is_exact(node):
+        rounded += [v.dtype for v in (*node.operands, *node.outputs) if v and _is_float(v)]
+    found = []
+    for output in node.outputs:
+        own = [output.dtype] if rounded and _is_float(output) else []
+        coarsest = min([*rounded, *own], key=lambda dtype: dtype.itemsize, default=None)
+        found.append(Precision(coarsest, stepped))
+    return found
+
+
+def _is_float(value: Value | None) -> bool:
+    return value is not None and value.dtype is not None and value.dtype.kind == "f"
+
+
+def _is_exact(node: Node) -> bool:
+    floats = [v.dtype.itemsize for v in (*node.operands, *node.outputs) if _is_float(v)]
+    if not floats:
+        return True
+    return node.name in EXACT and (min(floats) > 2 or node.name not in _ROUNDING)
+
+
+def _is_step(node: Node) -> bool:
+    if node.name == "Cast":
+        return _is_float(node.operands[0]) and not _is_float(node.output)
+    return node.name in STEPS

@@ -1,0 +1,254 @@
+"""Operator schemas: whether a node is legal at an opset, and which attributes it needs spelt out.
+
+Everything here runs before a byte is written, so that what ONNX lacks is an error that names the
+layer, and not a runtime's riddle.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx.defs
+from onnx import helper
+from onnx.defs import OpSchema
+
+from graphctx.errors import ExportError
+from graphctx.graph import Node
+from graphctx.ops.table import OPSET
+from graphctx.spec import dtype_name
+from graphctx_onnx.names import join, sentence
+from graphctx_onnx.tensors import type_text
+
+FIRST_OPSET = 18  # from here on reductions take their axes as operands, as graphctx has them
+LAST_OPSET = OPSET
+DEFAULT_OPSET = 23
+
+_OPTION = OpSchema.FormalParameterOption
+
+
+@dataclass(frozen=True)
+class Formal:
+    """A formal input or output of an operator."""
+
+    name: str
+    type_name: str
+    types: frozenset[str]
+    optional: bool
+    variadic: bool
+    homogeneous: bool
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What an operator takes, gives and is configured by, at one opset."""
+
+    inputs: tuple[Formal, ...]
+    outputs: tuple[Formal, ...]
+    least_inputs: int
+    attributes: Mapping[str, OpSchema.AttrType]
+    defaults: Mapping[str, Any]
+
+    def input(self, slot: int) -> Formal | None:
+        """The formal input of an operand slot; None where there is none."""
+        return _slot(self.inputs, slot)
+
+    def output(self, slot: int) -> Formal | None:
+        """The formal output of an output slot; None where there is none."""
+        return _slot(self.outputs, slot)
+
+    def output_name(self, slot: int) -> str:
+        """Name of an output: the formal one, numbered where it is variadic."""
+        formal = self.outputs[min(slot, len(self.outputs) - 1)]
+        return f"{formal.name}_{slot - len(self.outputs) + 1}" if formal.variadic else formal.name
+
+
+def _slot(formals: tuple[Formal, ...], slot: int) -> Formal | None:
+    if slot < len(formals):
+        return formals[slot]
+    return formals[-1] if formals and formals[-1].variadic else None
+
+
+@functools.cache
+def schema_of(name: str, opset: int) -> Schema | None:
+    """ONNX's schema of an operator at an opset; None where ONNX has no such operator."""
+    try:
+        found = onnx.defs.get_schema(name, opset)
+    except onnx.defs.SchemaError:
+        return None
+    if found.deprecated:
+        return None
+    return Schema(
+        inputs=tuple(map(_formal, found.inputs)),
+        outputs=tuple(map(_formal, found.outputs)),
+        least_inputs=found.min_input,
+        attributes={key: entry.type for key, entry in found.attributes.items()},
+        defaults={
+            key: _plain(helper.get_attribute_value(entry.default_value))
+            for key, entry in found.attributes.items()
+            if entry.default_value.type
+        },
+    )
+
+
+def _formal(parameter: OpSchema.FormalParameter) -> Formal:
+    return Formal(
+        parameter.name,
+        parameter.type_str,
+        frozenset(parameter.types),
+        parameter.option == _OPTION.Optional,
+        parameter.option == _OPTION.Variadic,
+        parameter.is_homogeneous,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def label(node: Node) -> str:
+    """`block/drop/Relu (model.py:12)`: how messages name a node."""
+    return sentence(join(node.path, node.name), node.source)
+
+
+def attributes_of(node: Node, schema: Schema) -> dict[str, Any]:
+    """The attributes to write: those set, and defaults of ours that are not ONNX's own."""
+    assert node.op is not None
+    written = {}
+    for name, value in (node.op.defaults | node.attrs).items():
+        if value is None:
+            continue
+        if name not in schema.attributes:
+            if name in node.attrs:
+                written[name] = value  # `fault` reports it
+            continue
+        if name in schema.defaults and _equal(schema.defaults[name], value):
+            continue
+        written[name] = value
+    return written
+
+
+def _equal(default: Any, value: Any) -> bool:
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and np.float32(default) == np.float32(value)
+    if isinstance(default, tuple):
+        return isinstance(value, (tuple, list)) and default == tuple(value)
+    if isinstance(value, (np.ndarray, np.dtype, type)):
+        return False
+    return type(default) in (int, str) and bool(default == value)
+
+
+def fault(node: Node, opset: int) -> str | None:
+    """What is wrong with a node at an opset; None if it is legal."""
+    assert node.op is not None
+    if node.op.since > opset:
+        return f"{node.name} of opset {opset} computes something else"
+    schema = schema_of(node.name, opset)
+    if schema is None:
+        return f"ONNX has no operator {node.name} at opset {opset}"
+    for name in attributes_of(node, schema):
+        if name not in schema.attributes:
+            return f"{node.name} of opset {opset} has no attribute {name!r}"
+    for slot, formal in enumerate(schema.inputs):
+        absent = slot >= len(node.operands) or node.operands[slot] is None
+        if absent and not formal.optional and not formal.variadic:
+            return f"{node.name} of opset {opset} needs the operand {formal.name!r}"
+    if len(node.operands) < schema.least_inputs:
+        return f"{node.name} of opset {opset} needs {schema.least_inputs} operands or more"
+    bound: dict[str, Any] = {}
+    for slot, operand in enumerate(node.operands):
+        if operand is None:
+            continue
+        taken = schema.input(slot)
+        if taken is None:
+            return f"{node.name} of opset {opset} takes {len(schema.inputs)} operands at most"
+        problem = _type_fault(node, taken, operand.dtype, opset, bound)
+        if problem:
+            return problem
+    for slot, output in enumerate(node.outputs):
+        given = schema.output(slot)
+        if given is None:
+            return f"{node.name} of opset {opset} has {len(schema.outputs)} outputs at most"
+        problem = _type_fault(node, given, output.dtype, opset, bound)
+        if problem:
+            return problem
+    return None
+
+
+def _type_fault(
+    node: Node, formal: Formal, dtype: Any, opset: int, bound: dict[str, Any]
+) -> str | None:
+    if dtype is None or type_text(dtype) not in formal.types:
+        got = "a context value" if dtype is None else dtype_name(dtype)
+        return f"{node.name} of opset {opset} does not take {got} as {formal.name!r}"
+    if not formal.homogeneous or formal.type_name.startswith("tensor("):
+        return None
+    first = bound.setdefault(formal.type_name, dtype)
+    if first != dtype:
+        return (
+            f"{node.name} needs one dtype for {formal.type_name}, got {dtype_name(first)} "
+            f"and {dtype_name(dtype)}"
+        )
+    return None
+
+
+def needed_opset(node: Node) -> int | None:
+    """The lowest opset at which a node is legal; None if no opset has it."""
+    for opset in range(FIRST_OPSET, LAST_OPSET + 1):
+        if fault(node, opset) is None:
+            return opset
+    return None
+
+
+def require_legal(node: Node, opset: int) -> Schema:
+    """The node's schema.
+
+    Raises:
+        ExportError: the node is not legal at this opset; says which opset it needs.
+    """
+    problem = fault(node, opset)
+    if problem is None:
+        schema = schema_of(node.name, opset)
+        assert schema is not None
+        return schema
+    needed = needed_opset(node)
+    if needed is None:
+        advice = "no opset that the installed onnx knows has it"
+    else:
+        advice = f"it needs opset {needed}: export with opset={needed}"
+    raise ExportError(f"{label(node)}: {problem}; {advice}")
+
+
+def choose_opset(nodes: list[Node], asked: int | None) -> int:
+    """The opset to write: the one asked for, else 23, or the first later one all nodes have.
+
+    Raises:
+        ExportError: the one asked for is out of range.
+    """
+    if asked is not None:
+        if isinstance(asked, bool) or not isinstance(asked, int):
+            raise ExportError(f"opset is a number, got {asked!r}")
+        if not FIRST_OPSET <= asked <= LAST_OPSET:
+            raise ExportError(
+                f"opset {asked} cannot be written: choose one from {FIRST_OPSET} to {LAST_OPSET}"
+            )
+        return asked
+    opset = DEFAULT_OPSET
+    for node in nodes:
+        if fault(node, opset) is not None:
+            later = range(opset + 1, LAST_OPSET + 1)
+            opset = next((n for n in later if fault(node, n) is None), opset)
+    return opset
+
+
+def ir_version(opset: int) -> int:
+    """The oldest file format that holds the opset, so that older runtimes can read it.
+
+    Formats 11 to 14 only add element types that graphctx lacks; 10 adds metadata of nodes.
+    """
+    return 8 if opset < 19 else 9 if opset < 21 else 10

@@ -1,0 +1,80 @@
+"""onnxruntime sessions, quiet and on the CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from graphctx.errors import ExportError
+from graphctx_onnx.metadata import SOURCE, load
+from graphctx_onnx.names import sentence
+
+OFF = "off"
+ON = "on"
+LEVELS = {
+    OFF: onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    ON: onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+"""Name of an optimization level, as reports print it -> onnxruntime's."""
+
+_SILENT = 4  # only fatal errors; all others are raised as well
+
+
+def open_session(path: str | os.PathLike[str], level: str) -> onnxruntime.InferenceSession:
+    """Load a model.
+
+    Raises:
+        ExportError: onnxruntime refuses it; gives its message, the node, and what to do.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = LEVELS[level]
+    options.log_severity_level = _SILENT
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            os.fspath(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:
+        raise _refused(path, error) from error
+
+
+def run(
+    session: onnxruntime.InferenceSession, names: Sequence[str], feeds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Run a model; returns output name -> array.
+
+    Raises:
+        ExportError: onnxruntime fails.
+    """
+    feeds = {name: np.asarray(array, order="C") for name, array in feeds.items()}
+    try:
+        return dict(zip(names, session.run(list(names), feeds), strict=True))
+    except Exception as error:
+        raise _refused(session._model_path, error) from error
+
+
+def _refused(path: str | os.PathLike[str], error: Exception) -> ExportError:
+    message = str(error).strip()
+    node = named_node(path, message)
+    where = f"{node}: " if node else ""
+    if "NOT_IMPLEMENTED" in message:
+        advice = (
+            "it has no kernel for these dtypes or this opset: cast to float32 around the "
+            "operator, choose another opset, or export with verify=False for another runtime"
+        )
+    else:
+        advice = "export with verify=False if another runtime takes it"
+    return ExportError(f"{where}onnxruntime {onnxruntime.__version__} refuses: {message}; {advice}")
+
+
+def named_node(path: str | os.PathLike[str], message: str) -> str:
+    """The node that a message of onnxruntime names, as `path/Op (file.py:3)`; empty for none."""
+    for node in load(path).graph.node:
+        if node.name and (f"'{node.name}'" in message or f"({node.name})" in message):
+            source = [entry.value for entry in node.metadata_props if entry.key == SOURCE]
+            return sentence(node.name, *source) if source else node.name
+    return ""

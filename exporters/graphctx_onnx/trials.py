@@ -1,0 +1,299 @@
+"""What verification tries: sizes of the symbolic dimensions, and inputs that a model accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphctx.errors import ExportError, listing, suggest
+from graphctx.graph import CallGraph, Node, Value
+from graphctx.spec import Dim, DimLike, dtype_name, evaluate, shape_text
+
+Sizes = dict[str, int]
+Feeds = dict[str, Any]
+
+# Each symbol is given each of these in turn, and no two symbols the same one at a time: 1 finds
+# accidental broadcasting, unequal primes find dimensions that are taken for one another.
+SIZES = (2, 3, 1, 7, 5, 11, 13)
+TRIALS = 4
+SEEDS = (0, 1, 987_654_321, 2**40 + 17)
+
+# Where a model refuses sizes (a window larger than the image, a dimension that must divide), all
+# are multiplied by these in turn.
+MULTIPLES = (1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128, 224)
+
+
+# -- sizes ----------------------------------------------------------------------------------------
+
+
+def symbols_of(graph: CallGraph) -> list[str]:
+    """Names of the symbolic dimensions of the inputs, in order of appearance."""
+    found: dict[str, None] = {}
+    for value in graph.inputs:
+        for dim in value.shape:
+            if isinstance(dim, Dim):
+                found.update(dict.fromkeys(sorted(dim.symbols)))
+    return list(found)
+
+
+def plan_sizes(graph: CallGraph, asked: Mapping[str, Sequence[int]] | None) -> list[Sizes]:
+    """The sizes to try, one dict a trial.
+
+    Args:
+        graph: of the program.
+        asked: symbol -> the sizes to try; the others take their usual ones.
+
+    Raises:
+        ExportError: `asked` names no dimension of the graph, or no sizes.
+    """
+    symbols = symbols_of(graph)
+    asked = {name: _as_sizes(name, sizes) for name, sizes in (asked or {}).items()}
+    for name in asked:
+        if name not in symbols:
+            raise ExportError(
+                f"sizes: no input has a dimension {name!r}; "
+                f"there are {listing(symbols)}{suggest(name, symbols)}"
+            )
+    count = max([len(sizes) for sizes in asked.values()], default=0)
+    if set(asked) != set(symbols) or not symbols:
+        count = max(count, TRIALS)
+    usual = SIZES[: max(TRIALS, len(symbols))] + tuple(range(17, 17 + len(symbols)))
+    return [
+        {
+            name: asked[name][trial % len(asked[name])]
+            if name in asked
+            else usual[(trial + position) % max(TRIALS, len(symbols))]
+            for position, name in enumerate(symbols)
+        }
+        for trial in range(count)
+    ]
+
+
+def _as_sizes(name: str, sizes: Any) -> list[int]:
+    found = [sizes] if isinstance(sizes, int) else list(sizes)
+    if not found or not all(isinstance(size, int) and size >= 0 for size in found):
+        raise ExportError(f"sizes: {name!r} needs a list of numbers such as [1, 8], got {sizes!r}")
+    return found
+
+
+def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator[Sizes]:
+    """The sizes and multiples of them, as far as no dimension in the graph gets below 1.
+
+    Only symbols that make some dimension too small are multiplied while there are any; then all.
+    """
+    if set(sizes) <= set(fixed):
+        yield sizes
+        return
+    dims = {
+        str(dim): dim
+        for node in graph.nodes
+        for value in node.outputs
+        for dim in value.shape
+        if isinstance(dim, Dim)
+    }
+    grown = dict(sizes)
+    for multiple in MULTIPLES:
+        short = [dim for dim in dims.values() if dim.evaluate(grown) < 1]
+        for name in set().union(*(dim.symbols for dim in short)) - set(fixed):
+            grown[name] = sizes[name] * multiple
+    seen = set()
+    for multiple in MULTIPLES:
+        candidate = {n: s if n in fixed else s * multiple for n, s in grown.items()}
+        key = tuple(candidate.values())
+        if key not in seen and all(dim.evaluate(candidate) >= 1 for dim in dims.values()):
+            seen.add(key)
+            yield candidate
+
+
+# -- inputs ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Range:
+    """The integers an input may hold: at least `low`, below every one of `bounds`."""
+
+    low: int | None = None
+    bounds: list[DimLike] = field(default_factory=list)
+
+    def limits(self, dtype: np.dtype[Any], sizes: Sizes) -> tuple[int, int]:
+        """First integer, and the one after the last."""
+        narrow = dtype.itemsize == 1
+        info = np.iinfo(dtype)
+        low, high = (int(info.min), int(info.max) + 1) if narrow else (max(-8, int(info.min)), 64)
+        if self.low is not None:
+            low = self.low
+        if self.bounds:
+            low = max(low, 0)
+            high = min(evaluate(bound, sizes) for bound in self.bounds)
+        return low, max(high, low + 1)
+
+
+# Operators whose output holds the integers of some operands unchanged: name -> operand slots.
+_PASSES: dict[str, tuple[int, ...] | None] = {
+    "Identity": (0,), "Reshape": (0,), "Squeeze": (0,), "Unsqueeze": (0,), "Flatten": (0,),
+    "Transpose": (0,), "Slice": (0,), "Expand": (0,), "Tile": (0,), "Split": (0,), "Cast": (0,),
+    "Concat": None, "Where": (1, 2), "Gather": (0,), "GatherElements": (0,), "GatherND": (0,),
+    "Pad": (0,), "Max": None, "Min": None, "Clip": (0,), "ReverseSequence": (0,),
+}  # fmt: skip
+
+
+def ranges_of(graph: CallGraph) -> dict[str, Range]:
+    """For each integer input, the values that its uses allow.
+
+    Follows the input through operators that move integers about, to those that take them as
+    indices, divisors or shifts.
+    """
+    return {
+        value.node.name: _range_of(value, graph)
+        for value in graph.inputs
+        if value.dtype.kind in "iu"
+    }
+
+
+def _range_of(start: Value, graph: CallGraph) -> Range:
+    found = Range()
+    seen = {start}
+    todo = [start]
+    while todo:
+        value = todo.pop()
+        for node in graph.uses.get(value, ()):
+            for slot, operand in enumerate(node.operands):
+                if operand is not value:
+                    continue
+                _restrict(found, node, slot)
+                passes = _PASSES.get(node.name, ())
+                if passes is None or slot in passes:
+                    for output in node.outputs:
+                        if output.dtype.kind in "iu" and output not in seen:
+                            seen.add(output)
+                            todo.append(output)
+    return found
+
+
+def _restrict(found: Range, node: Node, slot: int) -> None:
+    data = node.operands[0]
+    assert data is not None
+    name = node.name
+    if name in ("Gather", "GatherElements", "ScatterElements") and slot == 1:
+        found.bounds.append(data.shape[node.attrs.get("axis", 0)])
+    elif name in ("GatherND", "ScatterND") and slot == 1:
+        indices = node.operands[1]
+        assert indices is not None
+        first = node.attrs.get("batch_dims", 0)
+        depth = indices.shape[-1]
+        if isinstance(depth, int):
+            found.bounds.extend(data.shape[first : first + depth])
+    elif name == "OneHot" and slot == 0:
+        depth_value = node.operands[1]
+        if depth_value is not None and depth_value.constant is not None:
+            found.bounds.append(int(depth_value.constant.reshape(-1)[0]))
+        elif depth_value is not None and depth_value.dims:
+            found.bounds.append(depth_value.dims[0])
+    elif name in ("Div", "Mod") and slot == 1:
+        found.low = 1
+    elif name == "BitShift" and slot == 1:
+        found.bounds.append(data.dtype.itemsize * 8)
+
+
+def draw(
+    graph: CallGraph, ranges: Mapping[str, Range], sizes: Sizes, trial: int, rng: Any
+) -> Feeds:
+    """Random inputs: of each float distribution in turn, integers in range, bools, strings."""
+    words = _words(graph)
+    feeds: Feeds = {}
+    for value in graph.inputs:
+        shape = tuple(evaluate(dim, sizes) for dim in value.shape)
+        name, dtype = value.node.name, value.dtype
+        if dtype.kind == "f":
+            feeds[name] = _floats(shape, trial, rng).astype(dtype)
+        elif dtype.kind in "iu":
+            low, high = ranges[name].limits(dtype, sizes)
+            feeds[name] = rng.integers(low, high, shape, dtype=dtype)
+        elif dtype.kind == "b":
+            feeds[name] = rng.random(shape) < 0.5
+        else:
+            picks = rng.integers(0, len(words), shape)
+            feeds[name] = np.asarray(words, object)[picks].reshape(shape)
+    return feeds
+
+
+def _floats(shape: tuple[int, ...], trial: int, rng: Any) -> Any:
+    """Normal; normal with a tenth of them ten times as large; between 0 and 1; normal again."""
+    if trial % 4 == 2:
+        return np.asarray(rng.random(shape))
+    numbers = np.asarray(rng.standard_normal(shape))
+    return numbers * np.where(rng.random(shape) < 0.1, 10.0, 1.0) if trial % 4 == 1 else numbers
+
+
+def _words(graph: CallGraph) -> list[str]:
+    """Strings that the graph compares with, and others."""
+    found = ["", "a", "Zürich"]
+    for node in graph.nodes:
+        if node.kind == "constant" and node.data.dtype == object:
+            found.extend(map(str, node.data.reshape(-1)[:8]))
+    return found
+
+
+Given = Mapping[str, Any] | Sequence[Any] | Callable[[Sizes, Any], Any]
+
+
+def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
+    """The user's own inputs by name, and the sizes they have.
+
+    Args:
+        graph: of the program.
+        given: input name -> array, or the arrays in order (one array alone will do).
+
+    Raises:
+        ExportError: a name, number, shape or dtype of them is wrong.
+    """
+    names = [value.node.name for value in graph.inputs]
+    if isinstance(given, (np.ndarray, np.generic, int, float)):
+        given = [given]
+    if not isinstance(given, Mapping):
+        if len(given) != len(names):
+            raise ExportError(f"inputs: the program takes {listing(names)}, got {len(given)} arrays")
+        given = dict(zip(names, given, strict=True))
+    for name in given:
+        if name not in names:
+            raise ExportError(f"inputs: the program has no input {name!r}{suggest(name, names)}")
+    feeds: Feeds = {}
+    sizes: Sizes = {}
+    for value in graph.inputs:
+        name = value.node.name
+        if name not in given:
+            raise ExportError(f"inputs: {name!r} is missing")
+        array = np.asarray(given[name])
+        array = array.astype(object) if array.dtype.kind == "U" else array
+        if array.dtype != value.dtype or array.ndim != value.rank:
+            raise ExportError(
+                f"inputs: {name!r} is {value.spec}, got "
+                f"{dtype_name(array.dtype)}{shape_text(array.shape)}"
+            )
+        feeds[name] = array
+        for dim, size in zip(value.shape, array.shape, strict=True):
+            if isinstance(dim, Dim) and str(dim) in dim.symbols:
+                sizes.setdefault(str(dim), size)
+    return feeds, sizes
+
+
+def check_options(
+    graph: CallGraph, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None
+) -> None:
+    """Raise for `inputs` and `sizes` that do not fit the graph, before any work is done.
+
+    Raises:
+        ExportError: says which of them is wrong.
+    """
+    if inputs is None or callable(inputs):
+        plan_sizes(graph, sizes)
+        return
+    if sizes is not None:
+        raise ExportError(
+            "sizes= goes with random inputs or a function that makes them; "
+            "the arrays of inputs= have sizes of their own"
+        )
+    as_feeds(graph, inputs)

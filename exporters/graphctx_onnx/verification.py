@@ -1,0 +1,384 @@
+"""Verification: the program against onnxruntime, on the file as it was written.
+
+Every trial has its own sizes of the symbolic dimensions, random inputs and seed; a program with
+state feeds each trial the state that the one before left. All trials run with onnxruntime's graph
+optimizations off and on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from graphctx.errors import ExportError, GraphctxError, VerificationError
+from graphctx.graph import Value
+from graphctx_onnx.compare import Difference, Tolerance, difference, tolerance_for
+from graphctx_onnx.convert import Converted, convert
+from graphctx_onnx.locate import Tolerances, Trial, first_difference, first_non_finite
+from graphctx_onnx.metadata import load, read_metadata
+from graphctx_onnx.precision import Precision, precisions
+from graphctx_onnx.reference import Reference
+from graphctx_onnx.sessions import LEVELS, OFF, open_session, run
+from graphctx_onnx.trials import (
+    SEEDS,
+    Given,
+    Sizes,
+    as_feeds,
+    check_options,
+    draw,
+    larger,
+    plan_sizes,
+    ranges_of,
+)
+
+Progress = Callable[[str, int, int], None]
+
+REDRAWS = 2
+"""Further draws for a graph with steps (`x > 0`), where a rounding error may tip an element."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One output, in one trial, at one optimization level."""
+
+    sizes: Mapping[str, int]
+    level: str
+    output: str
+    tolerance: Tolerance
+    difference: Difference
+
+
+@dataclass
+class Report:
+    """What was compared, and how far apart it was.
+
+    Attributes:
+        rows: one for every output, trial and optimization level.
+        runtime: version of onnxruntime.
+        notes: what a reader should know about the trials.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    runtime: str = onnxruntime.__version__
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute difference of all."""
+        return max((row.difference.largest for row in self.rows), default=0.0)
+
+    def __str__(self) -> str:
+        """A line for every output and optimization level: the largest difference of all trials."""
+        sizes = dict.fromkeys(sizes_text(row.sizes) for row in self.rows)
+        cells = [("output", "optimizations", "trials", "largest difference", "relative")]
+        groups: dict[tuple[str, str], list[Difference]] = {}
+        for row in self.rows:
+            groups.setdefault((row.output, row.level), []).append(row.difference)
+        for (output, level), found in groups.items():
+            worst = max(found, key=lambda difference: difference.largest)
+            largest = f"{worst.largest:.2e}" if worst.largest else "equal"
+            relative = f"{worst.relative:.2e}" if worst.largest else ""
+            cells.append((output, level, str(len(found)), largest, relative))
+        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+        head = f"onnxruntime {self.runtime} at {'; '.join(sizes)}"
+        return "\n".join([head, *lines, *self.notes])
+
+
+def verify(
+    path: str | os.PathLike[str],
+    program: Any,
+    *,
+    inputs: Given | None = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Compare a file that was exported from a program with that program.
+
+    Args:
+        path: of the model.
+        program: a `Program`, or a `CallGraph` without open context arguments.
+        inputs: to use instead of random ones: input name -> array; the arrays in order; or a
+            function of (sizes, NumPy random generator) that returns either.
+        sizes: symbolic dimension -> sizes to try, `{"batch": [1, 8]}`.
+        rtol: relative tolerance; by default 1e-4 for what is computed in float32, 1e-8 in
+            float64, 2e-2 in float16. Integers, bools and what only exact operators compute
+            (random numbers, moved elements) must be equal.
+        atol: absolute tolerance, in units of the output's largest magnitude (at least 0.01); by
+            default 1e-5, 1e-9 and 1e-2.
+        progress: told a stage, the steps done and the steps in all.
+
+    Raises:
+        VerificationError: they differ; names the output, the sizes and the first node that
+            differs. Or the trials prove nothing, because no output was ever finite.
+        ExportError: the file cannot be read or loaded, or is not one of this program.
+    """
+    source = Path(path)
+    graph = Reference(program).graph
+    check_options(graph, inputs, sizes)
+    metadata = read_metadata(source)
+    opset = next(entry.version for entry in load(source).opset_import if not entry.domain)
+    converted = convert(graph, opset=opset)
+    if metadata.signature != converted.signature.as_json():
+        raise ExportError(
+            f"{source}: not exported from this program: the file has the signature "
+            f"{metadata.signature}, the program {converted.signature.as_json()}"
+        )
+    limits = Tolerances(rtol, atol)
+    return Verification(source, converted, program, limits, progress).run(inputs, sizes)
+
+
+class Verification:
+    """One verification.
+
+    Args:
+        path: of the model.
+        converted: the conversion that wrote it.
+        program: `Program` or bound `CallGraph`.
+        limits: tolerances.
+        progress: told a stage, the steps done and the steps in all.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        converted: Converted,
+        program: Any,
+        limits: Tolerances,
+        progress: Progress | None = None,
+    ) -> None:
+        self.path = path
+        self.converted = converted
+        self.reference = Reference(program)
+        self.graph = self.reference.graph
+        self.limits = limits
+        self.progress = progress
+        self.precisions = precisions(converted.graph)
+        self.ranges = ranges_of(converted.graph)
+        signature = converted.signature
+        returns = converted.graph.returns
+        self.outputs: dict[str, Value] = dict(
+            zip([p.name for p in signature.outputs], returns.values, strict=True)
+        )
+        self.states: dict[str, Value] = {
+            entry.output: value
+            for entry, (_, value) in zip(signature.state, returns.state.values(), strict=True)
+        }
+        self.report = Report()
+        self.finite: set[str] = set()
+        self.infinite: dict[str, Trial] = {}
+
+    def run(
+        self, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None
+    ) -> Report:
+        """Run all trials; see `verify`."""
+        trials = self._trials(inputs, sizes)
+        done, steps = 0, len(trials) * len(LEVELS)
+        for level in LEVELS:
+            session = open_session(self.path, level)
+            for index, (trial, expected) in enumerate(trials):
+                self._tell(f"optimizations {level}", done, steps)
+                self._compare(session, level, trial, expected, index if inputs is None else None)
+                done += 1
+        self._tell("verified", steps, steps)
+        self._require_finite()
+        return self.report
+
+    def _tell(self, stage: str, done: int, steps: int) -> None:
+        if self.progress is not None:
+            self.progress(stage, done, steps)
+
+    # -- trials -------------------------------------------------------------------------------
+
+    def _trials(
+        self, inputs: Given | None, asked: Mapping[str, Sequence[int]] | None
+    ) -> list[tuple[Trial, dict[str, Any]]]:
+        """Every trial with what the program computes in it."""
+        trials = []
+        state: dict[str, Any] = {}
+        given = inputs is not None and not callable(inputs)
+        # A second run on given arrays starts from the state that the first one left.
+        again = 2 if self.states else 1
+        plan: list[Sizes] = [{}] * again if given else plan_sizes(self.graph, asked)
+        for index, sizes in enumerate(plan):
+            self._tell("computing", index, len(plan))
+            if given:
+                feeds, own = as_feeds(self.graph, inputs)
+                trial = Trial(own, feeds, SEEDS[index], state)
+                expected = self._expected(trial)
+            elif inputs is not None:
+                rng = np.random.default_rng(index)
+                feeds, own = as_feeds(self.graph, inputs(sizes, rng))  # type: ignore[operator]
+                trial = Trial(own, feeds, SEEDS[index % len(SEEDS)], state)
+                expected = self._expected(trial)
+            else:
+                trial, expected = self._accepted(sizes, index, state, asked or {})
+            trials.append((trial, expected))
+            state = {
+                entry.path: expected[entry.output]
+                for entry in self.converted.signature.state
+                if entry.input is not None
+            }
+        return trials
+
+    def _accepted(
+        self, sizes: Sizes, index: int, state: Mapping[str, Any], fixed: Mapping[str, Any]
+    ) -> tuple[Trial, dict[str, Any]]:
+        """The trial at the first multiple of the sizes that the program accepts."""
+        last: Exception | None = None
+        for candidate in larger(sizes, self.graph, fixed):
+            trial = self._draw(candidate, index, state, 0)
+            try:
+                expected = self._expected(trial)
+            except (GraphctxError, ValueError, IndexError, ArithmeticError) as error:
+                last = error
+                continue
+            if candidate != sizes:
+                self.report.notes.append(
+                    f"sizes {sizes_text(sizes)} do not fit; tried {sizes_text(candidate)}"
+                )
+            return trial, expected
+        reason = f": {last}" if last is not None else ""
+        raise VerificationError(
+            f"{self.graph.name}: the program accepts none of the sizes and random inputs that "
+            f"verification tried{reason}; say what it takes with sizes={{...}} or inputs=..."
+        ) from last
+
+    def _draw(self, sizes: Sizes, index: int, state: Mapping[str, Any], redraw: int) -> Trial:
+        rng = np.random.default_rng([index, redraw])
+        feeds = draw(self.converted.graph, self.ranges, sizes, index, rng)
+        return Trial(sizes, feeds, SEEDS[index % len(SEEDS)] + redraw, state)
+
+    def _expected(self, trial: Trial) -> dict[str, Any]:
+        outputs, state = self.reference.run(trial)
+        found = dict(zip(self.outputs, outputs, strict=True))
+        for entry in self.converted.signature.state:
+            found[entry.output] = state[entry.path]
+        return found
+
+    def _feeds(self, trial: Trial) -> dict[str, Any]:
+        """What onnxruntime is fed in a trial."""
+        signature = self.converted.signature
+        feeds = {port.name: trial.feeds[port.own] for port in signature.inputs}
+        if signature.seed is not None:
+            feeds[signature.seed.name] = np.asarray(trial.seed, np.int64)
+        for entry in signature.state:
+            if entry.input is not None and entry.path in trial.state:
+                feeds[entry.input] = trial.state[entry.path]
+        return feeds
+
+    # -- comparison ---------------------------------------------------------------------------
+
+    def _compare(
+        self, session: Any, level: str, trial: Trial, expected: dict[str, Any], index: int | None
+    ) -> None:
+        rows = self._rows(session, level, trial, expected)
+        bad = [row for row in rows if row.difference.problem]
+        if bad and index is not None and all(self._precision(row.output).stepped for row in bad):
+            again = self._redrawn(session, level, trial, index)
+            if again is not None:
+                names = ", ".join(repr(row.output) for row in bad)
+                self.report.notes.append(
+                    f"{names} at {sizes_text(trial.sizes)}: rounding tipped a comparison of "
+                    f"floats in one draw ({bad[0].difference.problem}); another draw agrees"
+                )
+                rows, bad = again, []
+        self.report.rows.extend(rows)
+        if bad:
+            raise VerificationError(self._mismatch(bad[0], trial))
+        for row in rows:
+            array = np.asarray(expected[row.output])
+            if array.dtype.kind != "f" or array.size == 0 or np.isfinite(array).any():
+                self.finite.add(row.output)
+            else:
+                self.infinite.setdefault(row.output, trial)
+
+    def _rows(
+        self, session: Any, level: str, trial: Trial, expected: dict[str, Any]
+    ) -> list[Row]:
+        actual = run(session, list(expected), self._feeds(trial))
+        rows = []
+        for name, array in expected.items():
+            tolerance = tolerance_for(
+                self._precision(name), np.asarray(array).dtype, self.limits.rtol, self.limits.atol
+            )
+            found = difference(array, actual[name], tolerance)
+            rows.append(Row(trial.sizes, level, name, tolerance, found))
+        return rows
+
+    def _precision(self, output: str) -> Precision:
+        value = self.outputs.get(output) or self.states[output]
+        return self.precisions[value]
+
+    def _redrawn(self, session: Any, level: str, trial: Trial, index: int) -> list[Row] | None:
+        """Rows of another draw that agrees; None if none does: then it was no accident."""
+        for redraw in range(1, REDRAWS + 1):
+            other = self._draw(dict(trial.sizes), index, trial.state, redraw)
+            rows = self._rows(session, level, other, self._expected(other))
+            if not any(row.difference.problem for row in rows):
+                return rows
+        return None
+
+    # -- what is wrong ------------------------------------------------------------------------
+
+    def _mismatch(self, row: Row, trial: Trial) -> str:
+        optimizations = f"optimizations {row.level}"
+        found = row.difference
+        head = (
+            f"{self.graph.name}: the exported model does not compute what the program does: "
+            f"output {row.output!r} at {sizes_text(row.sizes)}, onnxruntime {self.report.runtime} "
+            f"with {optimizations}: {found.problem} (largest difference {found.largest:.3g}, "
+            f"relative {found.relative:.3g})"
+        )
+        return f"{head}; {self._cause(row, trial)}"
+
+    def _cause(self, row: Row, trial: Trial) -> str:
+        try:
+            cause = first_difference(
+                self.path, self.converted, trial, self._feeds(trial), self.limits
+            )
+        except ExportError as error:
+            return f"the node that differs could not be found: {error}"
+        if cause:
+            return cause
+        if row.level != OFF:
+            return (
+                "with optimizations off every node agrees: onnxruntime's optimizer changes the "
+                "result"
+            )
+        interpreted = Reference(self.graph).run(trial)[0]
+        index = list(self.outputs).index(row.output) if row.output in self.outputs else 0
+        named = self._expected(trial).get(row.output)
+        if row.output in self.outputs and difference(
+            named, interpreted[index], row.tolerance
+        ).problem:
+            return "every node agrees when it is interpreted: the program's generated code differs"
+        lowered = sorted({n.name for n in self.graph.nodes if n.op is not None and n.op.expand})
+        return (
+            f"every node of the ONNX graph agrees: an expansion into ONNX operators computes "
+            f"something else (expanded: {', '.join(lowered) or 'none'})"
+        )
+
+    def _require_finite(self) -> None:
+        for output, trial in self.infinite.items():
+            if output in self.finite:
+                continue
+            value = self.outputs.get(output) or self.states[output]
+            origin = first_non_finite(self.converted.graph, trial, value)
+            raise VerificationError(
+                f"{self.graph.name}: verification proves nothing: output {output!r} is NaN or "
+                f"infinite throughout in every trial; that begins at {origin}; pass inputs "
+                f"that the model is made for: inputs={{...}}"
+            )
+
+
+def sizes_text(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "fixed sizes"

@@ -1,0 +1,622 @@
+"""`Layer` and `Variable`: what a model is written with.
+
+A layer is a class with `__init__`, optionally `build(input_shape)`, and `call`. Sub-layers and
+variables are found by attribute, in lists, tuples and dicts too; `super().__init__()` need not be
+called. In a trace `call` runs once for every path through its context arguments, so Python side
+effects in it (printing, counting, storing on `self`) repeat; return values instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from graphctx.context import (
+    NO_VALUES,
+    REQUIRED,
+    CallSignature,
+    Declaration,
+    Frame,
+    Provided,
+    check_declared,
+    current,
+    current_path,
+    defining_scope,
+    note_declared,
+    outside_domain,
+    required_missing,
+    source_line,
+)
+from graphctx.errors import ContextError, LayerError, TraceError, WeightsError, listing
+from graphctx.initializers import initialize
+from graphctx.spec import Dim, as_dtype, dtype_name, shape_text
+from graphctx.tensor import ArrayOperators, Tensor
+from graphctx.tree import any_leaf, map_leaves
+
+
+class Variable(ArrayOperators):
+    """A named array that belongs to a layer: a weight, or state such as a moving average.
+
+    Args:
+        value: initial array.
+        name: of the weight; the attribute's name where it is not given.
+        trainable: whether training changes it.
+        dtype: of the array; its own where not given.
+    """
+
+    __slots__ = ("__weakref__", "_value", "dtype", "name", "shape", "trainable")
+
+    def __init__(
+        self, value: Any, *, name: str | None = None, trainable: bool = True, dtype: Any = None
+    ) -> None:
+        array = np.asarray(value)
+        if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
+            dtype = "float32" if array.dtype.kind == "f" else array.dtype
+        self.dtype = as_dtype(array.dtype if dtype is None else dtype)
+        self._value = np.array(array, dtype=self.dtype)
+        self._value.flags.writeable = False
+        self.shape: tuple[int, ...] = self._value.shape
+        self.name = name
+        self.trainable = trainable
+
+    def resolve(self) -> Any:
+        """Return the array, or in a trace the tensor that stands for it."""
+        frame = current.get()
+        if frame is not None and frame.tracer is not None:
+            return frame.tracer.read(self)
+        return self._value
+
+    @property
+    def value(self) -> Any:
+        """The current value: an array, or in a trace a tensor."""
+        return self.resolve()
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self._value.size)
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The concrete array, read-only; also in a trace."""
+        return self._value
+
+    def assign(self, value: Any) -> None:
+        """Give the variable a new value of the same shape.
+
+        In a trace this makes a state output of the graph and leaves the variable itself alone.
+
+        Raises:
+            LayerError: the shape differs.
+        """
+        frame = current.get()
+        if frame is not None and frame.tracer is not None:
+            frame.tracer.assign(self, value)
+            return
+        array = np.asarray(value.resolve() if isinstance(value, ArrayOperators) else value)
+        if array.shape != self.shape:
+            raise LayerError(self.misfit(array.shape))
+        # A new array, never a write into the old one: programs keep what they were compiled with.
+        array = np.array(array, dtype=self.dtype)
+        array.flags.writeable = False
+        self._value = array
+
+    def misfit(self, shape: Any) -> str:
+        """Message for a value of another shape."""
+        path = current_path()
+        return (
+            f"{path + ': ' if path else ''}variable {self.name or 'weight'!r} has shape "
+            f"{shape_text(self.shape)}, assigned a value of shape {shape_text(shape)} "
+            f"({source_line()})"
+        )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        frame = current.get()
+        if frame is not None and frame.tracer is not None:
+            raise TraceError(
+                f"{frame.path}: turning variable {self.name or 'weight'!r} into a NumPy array "
+                f"while tracing would bake its value in; use it in an operator as it is, or "
+                f"variable.numpy() if a constant is what you want ({source_line()})"
+            )
+        array = self._value if dtype is None else self._value.astype(dtype)
+        return array.copy() if copy else array
+
+    def __repr__(self) -> str:
+        name = f" {self.name}" if self.name else ""
+        return f"<Variable{name} {dtype_name(self.dtype)}{shape_text(self.shape)}>"
+
+
+def snake_case(name: str) -> str:
+    """`ConfigurableDropout` -> `configurable_dropout`; `Conv2D` -> `conv2d`."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower().lstrip("_") or "layer"
+
+
+_structure_version = 0  # counts changes to any layer's attributes; validates cached scans
+_build_lock = threading.RLock()
+
+
+class Layer:
+    """Base of all layers.
+
+    Subclasses define `call(self, x, ...)`; parameters annotated `Context[T]`, and one named
+    `training`, are context arguments. `build(self, input_shape)` may create weights that depend on
+    the input's shape; it runs before the first call.
+    """
+
+    _signature: ClassVar[CallSignature]
+    _label: str | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in cls.__dict__:
+            cls._signature = CallSignature(cls.__dict__["call"], defining_scope(cls.__module__))
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+        self = super().__new__(cls)
+        state = self.__dict__
+        state["_label"] = None
+        state["_built"] = False
+        state["_called"] = False
+        state["_added"] = []
+        state["_labels"] = None
+        state["_foreign"] = {}
+        state["_declared"] = (-1, frozenset())
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        global _structure_version
+        if isinstance(value, (Layer, list, tuple, dict)):
+            _structure_version += 1
+            self.__dict__["_labels"] = None
+        object.__setattr__(self, name, value)
+
+    # -- names --------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The name given, else the class's in snake case."""
+        return self._label or snake_case(type(self).__name__)
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_.\-]+", value):
+            raise LayerError(
+                f"a layer's name is made of letters, digits, '_', '-' and '.', got {value!r}"
+            )
+        self.__dict__["_label"] = value
+
+    def _children(self) -> list[tuple[str, Any]]:
+        """(label, sub-layer or variable) of what this layer owns, in order of assignment."""
+        found: list[tuple[str, Any]] = []
+        for attribute, value in self.__dict__.items():
+            if attribute[0] != "_" or isinstance(value, (Layer, Variable)):
+                _collect(attribute.lstrip("_") or attribute, value, found, set())
+        found += [(v.name or f"weight_{i}", v) for i, v in enumerate(self._added)]
+        return _unique_labels(found)
+
+    def _label_map(self) -> dict[int, str]:
+        labels: dict[int, str] | None = self.__dict__["_labels"]
+        if labels is None:
+            labels = {id(child): label for label, child in self._children()}
+            self.__dict__["_labels"] = labels
+        return labels
+
+    def _label_of(self, child: Any) -> str:
+        """Name of a layer or variable, relative to this layer that uses it."""
+        label = self._label_map().get(id(child))
+        if label is None:
+            self.__dict__["_labels"] = None
+            label = self._label_map().get(id(child))
+        if label is None:
+            # Not owned: a deeper layer that is called directly, or one from a closure.
+            for path, _, item in self._walk():
+                if item is child:
+                    label = path.partition("/")[2]
+                    break
+        if label is None:
+            foreign: dict[int, tuple[str, Any]] = self.__dict__["_foreign"]
+            if id(child) not in foreign:
+                base = child.name or "weight"
+                taken = {text for text, _ in foreign.values()} | set(self._label_map().values())
+                foreign[id(child)] = (_free(base, taken), child)
+            label = foreign[id(child)][0]
+        else:
+            self._label_map()[id(child)] = label
+        return label
+
+    def _walk(self) -> Iterator[tuple[str, Layer | None, Any]]:
+        """(path, owner, layer or variable) of everything at and under this layer, once each.
+
+        Raises:
+            LayerError: a layer contains itself.
+        """
+        seen: set[int] = {id(self)}
+        active: dict[int, str] = {}
+        stack: list[tuple[str, Layer | None, Any, bool]] = [(self.name, None, self, True)]
+        while stack:
+            path, owner, item, entering = stack.pop()
+            if not entering:
+                del active[id(item)]
+                continue
+            if id(item) in active:
+                raise LayerError(
+                    f"{active[id(item)]} contains itself: {path} refers back to it; hold the "
+                    f"reference where it is not an attribute (or wrap it in a lambda)"
+                )
+            if id(item) in seen and owner is not None:
+                continue
+            seen.add(id(item))
+            yield path, owner, item
+            if isinstance(item, Layer):
+                active[id(item)] = path
+                stack.append((path, owner, item, False))
+                for label, child in reversed(item._children()):
+                    stack.append((f"{path}/{label}", item, child, True))
+
+    def _declared_names(self, *, rescan: bool = False) -> frozenset[str]:
+        """Names of the context arguments declared at or under this layer."""
+        version, names = self.__dict__["_declared"]
+        if rescan or version != _structure_version:
+            found: set[str] = set()
+            for _, _, item in self._walk():
+                if isinstance(item, Layer):
+                    signature = item._signature
+                    signature.resolve_pending()
+                    found.update(signature.context)
+            names = frozenset(found)
+            self.__dict__["_declared"] = (_structure_version, names)
+        return names  # type: ignore[no-any-return]
+
+    # -- context ------------------------------------------------------------------------------
+
+    def register_context_args(self, *names: str, domain: Any = inspect.Parameter.empty) -> None:
+        """Declare context arguments by name.
+
+        A name that `call` has as a parameter is passed to it; a name it lacks is accepted by calls
+        of this layer and provided to the layers nested in it.
+
+        Args:
+            names: of the arguments.
+            domain: `bool`, `Literal[...]`, an `Enum`, `int`, `float` or a list of values; taken
+                from the annotation or a bool default of the parameter where it is not given.
+
+        Raises:
+            ContextError: the layer has been called already.
+        """
+        if self._called:
+            raise ContextError(
+                f"{self.name}: context arguments {listing(names)} are registered after the layer "
+                f"was called; register them in __init__"
+            )
+        global _structure_version
+        _structure_version += 1
+        given = domain is not inspect.Parameter.empty
+        self.__dict__["_signature"] = self._signature.with_registered(names, domain, given=given)
+
+    # -- weights ------------------------------------------------------------------------------
+
+    def build(self, *input_shapes: Any) -> None:
+        """Create the weights that depend on the input's shape. Override it if there are any."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs. Every layer defines it."""
+        raise LayerError(f"{type(self).__name__} defines no call()")
+
+    def add_weight(
+        self,
+        shape: Any,
+        initializer: Any = "glorot_uniform",
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        dtype: Any = "float32",
+    ) -> Variable:
+        """Create a variable of this layer.
+
+        Args:
+            shape: numbers; a symbolic dimension cannot be the size of a weight.
+            initializer: see `graphctx.initializers.initialize`.
+            name: the attribute's name where it is not given.
+            trainable: False for state such as moving averages.
+            dtype: of the variable.
+
+        Raises:
+            LayerError: a dimension is not known yet.
+        """
+        shape = (shape,) if isinstance(shape, (int, Dim)) else tuple(shape)
+        path = current_path() or self.name
+        for dim in shape:
+            if isinstance(dim, Dim) or not isinstance(dim, (int, np.integer)):
+                raise LayerError(
+                    f"{path}: a weight {name or ''!r} of shape {shape_text(shape)} cannot be built "
+                    f"while the size {dim} is open; give this dimension a number in the TensorSpec"
+                )
+        label = name or f"weight_{len(self._added)}"
+        shape = tuple(int(dim) for dim in shape)
+        layer_path = re.sub(r"#\d+", "", path)
+        array = initialize(initializer, shape, as_dtype(dtype), f"{layer_path}/{label}")
+        variable = Variable(array, name=name, trainable=trainable)
+        self._added.append(variable)
+        self.__dict__["_labels"] = None
+        return variable
+
+    def _ensure_built(self, args: tuple[Any, ...]) -> None:
+        if self._built:
+            return
+        with _build_lock:
+            if self._built:
+                return
+            build = type(self).build
+            if build is not Layer.build:
+                parameters = list(inspect.signature(build).parameters.values())[1:]
+                variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+                shapes = [map_leaves(a, lambda x: tuple(x.shape), _is_tensor) for a in args]
+                count = len(shapes) if variadic else min(len(shapes), len(parameters))
+                token = None
+                frame = current.get()
+                if frame is not None and frame.tracer is not None:
+                    # Weights are made for real, also while tracing.
+                    token = current.set(_untraced(frame))
+                try:
+                    self.build(*shapes[:count])
+                finally:
+                    if token is not None:
+                        current.reset(token)
+            self.__dict__["_built"] = True
+
+    @property
+    def weights(self) -> dict[str, Variable]:
+        """Path -> variable, for all variables at and under this layer; shared ones once."""
+        return {path: item for path, _, item in self._walk() if isinstance(item, Variable)}
+
+    @property
+    def trainable_weights(self) -> dict[str, Variable]:
+        """Path -> variable, for those that training changes."""
+        return {path: v for path, v in self.weights.items() if v.trainable}
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The sub-layers this layer owns directly."""
+        return [child for _, child in self._children() if isinstance(child, Layer)]
+
+    def count_params(self) -> int:
+        """Number of elements in all weights."""
+        return sum(v.size for v in self.weights.values())
+
+    def save_weights(self, path: Any) -> None:
+        """Write all weights to a safetensors file, by weight path."""
+        from safetensors.numpy import save_file
+
+        arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in self.weights.items()}
+        save_file(arrays, str(path), metadata={"format": "graphctx"})
+
+    def load_weights(self, path: Any) -> None:
+        """Read all weights from a safetensors file that `save_weights` wrote.
+
+        Raises:
+            WeightsError: the file is not readable, or its names and shapes do not match; the
+                message lists what is missing, unexpected and misshapen. Nothing is loaded then.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            arrays = load_file(str(path))
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path}: not a readable safetensors file: {error}") from None
+        self.set_weights(arrays, source=str(path))
+
+    def set_weights(self, arrays: Mapping[str, Any], *, source: str = "the given weights") -> None:
+        """Assign every weight by path; all of them fit or none is changed.
+
+        Raises:
+            WeightsError: see `load_weights`.
+        """
+        weights = self.weights
+        missing = [name for name in weights if name not in arrays]
+        unexpected = [name for name in arrays if name not in weights]
+        misshapen = [
+            f"{name} (file {shape_text(np.shape(arrays[name]))}, "
+            f"model {shape_text(weights[name].shape)})"
+            for name in weights
+            if name in arrays and np.shape(arrays[name]) != weights[name].shape
+        ]
+        if missing or unexpected or misshapen:
+            lines = [f"{self.name}: {source} does not match the model's {len(weights)} weights"]
+            for title, names in (
+                ("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen),
+            ):  # fmt: skip
+                if names:
+                    lines.append(f"  {title}: {', '.join(names)}")
+            if not weights:
+                lines.append("  the model has no weights yet: call or trace it once before loading")
+            raise WeightsError("\n".join(lines))
+        for name, variable in weights.items():
+            variable.assign(arrays[name])
+
+    # -- calling ------------------------------------------------------------------------------
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Run the layer on arrays; context arguments go by keyword to whoever declares them.
+
+        Raises:
+            ContextError: a name that no layer at or under this one declares, a value outside a
+                consumer's domain, or a missing required value.
+        """
+        parent = current.get()
+        if parent is None or parent.layer is None:
+            if any_leaf((args, kwargs), _is_functional):
+                return _functional_call(self, args, kwargs)
+            if parent is None or parent.caller is None:
+                note_declared(self)
+        if parent is not None and parent.tracer is not None:
+            return parent.tracer.call_layer(self, parent, args, kwargs)
+        frame = Frame(parent, self, NO_VALUES if parent is None else parent.values)
+        signature = self._signature
+        if kwargs or signature.context or signature._pending:
+            args, kwargs, given = self._bind(frame, args, kwargs)
+            for name, declaration in signature.context.items():
+                value = self._resolve(frame, declaration, given.get(name))
+                args, kwargs = place(signature, declaration, value, args, kwargs)
+        token = current.set(frame)
+        try:
+            if not self._built:
+                self._ensure_built(args)
+                self.__dict__["_called"] = True
+            return self.call(*args, **kwargs)
+        finally:
+            current.reset(token)
+
+    def _bind(
+        self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        """Separate data arguments from context; what is given is provided to the frame.
+
+        Returns:
+            Positional and keyword data arguments, and the context values given in this call.
+        """
+        signature = self._signature
+        if signature._pending:
+            signature.resolve_pending()
+        given: dict[str, Any] = {}
+        data: dict[str, Any] = {}
+        for name, value in kwargs.items():
+            if name in signature.context:
+                if value is not None:
+                    given[name] = value
+            elif name in signature.parameters:
+                data[name] = value
+            elif signature.takes_kwargs and name not in self._declared_names():
+                data[name] = value
+            else:
+                check_declared(self, name, frame.path, source_line())
+                if value is not None:
+                    given[name] = value
+        for name in signature.context:
+            if name in signature.positional:
+                index = signature.positional.index(name)
+                if index < len(args) and args[index] is not None:
+                    if name in given:
+                        raise TypeError(f"{frame.path}: {name!r} is given twice")
+                    given[name] = args[index]
+        if given:
+            source = source_line()
+            provided = {name: Provided(value, frame, source) for name, value in given.items()}
+            frame.values = {**frame.values, **provided}
+        return args, data, given
+
+    def _resolve(self, frame: Frame, declaration: Declaration, explicit: Any) -> Any:
+        """The value one context argument has in an eager call."""
+        provided = frame.values.get(declaration.name)
+        if provided is not None:
+            value = provided.value
+            if value is True or value is False:
+                if declaration.domain.kind == "bool":
+                    return value
+            try:
+                return declaration.domain.normalize(value)
+            except ValueError:
+                where = provided_where(provided, frame)
+                raise outside_domain(frame.path, declaration, value, where) from None
+        if declaration.default is REQUIRED:
+            raise required_missing(frame.path, declaration.name)
+        return declaration.default
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+Layer._signature = CallSignature(Layer.call, (globals(), {}))
+
+
+def place(
+    signature: CallSignature,
+    declaration: Declaration,
+    value: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Put a resolved context value where `call` expects it."""
+    if not declaration.injected:
+        return args, kwargs
+    name = declaration.name
+    if name in signature.positional:
+        index = signature.positional.index(name)
+        if index < len(args):
+            return (*args[:index], value, *args[index + 1 :]), kwargs
+    kwargs[name] = value
+    return args, kwargs
+
+
+def provided_where(provided: Provided, frame: Frame) -> str:
+    """Where a provided value came from, in words."""
+    if provided.provider is None:
+        return f"by a `with gx.context` block at {provided.source}"
+    if provided.provider is frame:
+        return f"here at {provided.source}"
+    return f"by the call of {provided.provider.path} at {provided.source}"
+
+
+def _untraced(frame: Frame) -> Frame:
+    """A stand-in for a traced frame: the same path, but ops run at once."""
+    copy = Frame(None, frame.layer, frame.values)
+    copy._path = frame.path
+    return copy
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, (np.ndarray, ArrayOperators))
+
+
+def _is_functional(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.recorder.is_functional
+
+
+def _functional_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    from graphctx.nn.functional import record_call
+
+    return record_call(layer, args, kwargs)
+
+
+def _collect(label: str, value: Any, found: list[tuple[str, Any]], active: set[int]) -> None:
+    if isinstance(value, (Layer, Variable)):
+        found.append((label, value))
+    elif isinstance(value, (list, tuple, dict)) and id(value) not in active:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        inside = active | {id(value)}
+        for key, item in items:
+            _collect(f"{label}_{key}", item, found, inside)
+
+
+def _unique_labels(found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Labels made unique; an explicit name wins over the attribute's; each child once."""
+    result: list[tuple[str, Any]] = []
+    taken: set[str] = set()
+    seen: set[int] = set()
+    for label, child in found:
+        if id(child) in seen:
+            continue
+        seen.add(id(child))
+        explicit = child._label if isinstance(child, Layer) else child.name
+        label = _free(explicit or re.sub(r"[^A-Za-z0-9_.\-]", "_", label), taken)
+        taken.add(label)
+        result.append((label, child))
+    return result
+
+
+def _free(base: str, taken: set[str]) -> str:
+    name, count = base, 0
+    while name in taken:
+        count += 1
+        name = f"{base}_{count}"
+    return name

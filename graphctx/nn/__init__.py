@@ -1,0 +1,7 @@
+"""Layers."""
+
+from __future__ import annotations
+
+from graphctx.nn.sequential import Sequential
+
+__all__ = ["Sequential"]

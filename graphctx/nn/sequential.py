@@ -1,0 +1,59 @@
+"""`Sequential`: layers called one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from graphctx.errors import LayerError
+from graphctx.layer import Layer
+
+
+class Sequential(Layer):
+    """A stack of layers: each takes what the one before it returned.
+
+    Args:
+        layers: in order; they may be added later with `add`.
+        name: of the model.
+
+    Context arguments go to whichever layer declares them, as in every call.
+    """
+
+    def __init__(self, layers: Iterable[Layer] = (), name: str | None = None) -> None:
+        self.name = name
+        self._layers: list[Layer] = []
+        for layer in layers:
+            self.add(layer)
+
+    def add(self, layer: Layer) -> None:
+        """Append a layer.
+
+        Raises:
+            LayerError: it is not a layer.
+        """
+        if not isinstance(layer, Layer):
+            hint = "; create it first: Dense(10)" if isinstance(layer, type) else ""
+            raise LayerError(
+                f"{self.name}: Sequential holds layers, got {type(layer).__name__} {layer!r}{hint}"
+            )
+        self._layers = [*self._layers, layer]
+
+    def _children(self) -> list[tuple[str, Any]]:
+        return name_children(self._layers, super()._children())
+
+    def call(self, x: Any) -> Any:
+        """Run the layers in order."""
+        for layer in self._layers:
+            x = layer(x)
+        return x
+
+
+def name_children(
+    layers: Iterable[Layer], others: list[tuple[str, Any]]
+) -> list[tuple[str, Any]]:
+    """Layers by their own names (`dense`, `dense_1`), then whatever else a subclass owns."""
+    from graphctx.layer import _unique_labels
+
+    own = [(layer.name, layer) for layer in layers]
+    known = {id(layer) for _, layer in own}
+    return _unique_labels(own + [(label, c) for label, c in others if id(c) not in known])

@@ -1,0 +1,992 @@
+"""Operators on single elements: arithmetic, comparison, logic, bits, rounding, casting.
+
+The public functions have the array API standard's names and NumPy's dtype rules, on arrays and on
+symbolic tensors alike. Records whose function differs from the operator are named `_like_this`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphctx.errors import DTypeError
+from graphctx.graph import Value
+from graphctx.ops.rules import (
+    composite,
+    dtype_of,
+    numpy_rules,
+    promoted,
+    recorder_of,
+    tensor,
+)
+from graphctx.ops.table import (
+    Inferred,
+    broadcast,
+    broadcast_bool,
+    broadcast_numeric,
+    floating,
+    numeric,
+    op,
+    require_kind,
+    same,
+)
+from graphctx.spec import Dim, as_dtype, broadcast_shapes
+from graphctx.tensor import Tensor, result_dtype
+
+BOOL = np.dtype(bool)
+INT64 = np.dtype(np.int64)
+
+# -- inference ------------------------------------------------------------------------------------
+
+
+def _require_bool(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "b", "bool")
+    return broadcast(*values)
+
+
+def _require_integers(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "iu", "an integer dtype")
+    return broadcast(*values)
+
+
+def _broadcast_floating(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "f", "a floating dtype")
+    return broadcast(*values)
+
+
+def _compare(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "iuf", "a numeric dtype")
+    return broadcast_bool(*values)
+
+
+def _is_float(x: Value, **_: Any) -> Inferred:
+    require_kind(x, "f", "a floating dtype")
+    return x.shape, BOOL
+
+
+def _infer_pow(x: Value, y: Value) -> Inferred:
+    require_kind(x, "iuf", "a numeric dtype")
+    require_kind(y, "iuf", "a numeric exponent")
+    return broadcast_shapes(x.shape, y.shape), x.dtype
+
+
+def _infer_where(condition: Value, x: Value, y: Value) -> Inferred:
+    require_kind(condition, "b", "a bool condition")
+    shape, dtype = broadcast(x, y)
+    return broadcast_shapes(condition.shape, shape), dtype
+
+
+def _infer_clip(
+    x: Value, min: Value | None = None, max: Value | None = None
+) -> Inferred:
+    require_kind(x, "iuf", "a numeric dtype")
+    for name, bound in (("min", min), ("max", max)):
+        if bound is not None:
+            if bound.rank != 0:
+                raise DTypeError(f"{name} must be a scalar, got {bound.spec}")
+            broadcast(x, bound)
+    return x.shape, x.dtype
+
+
+# -- elements that are known dimensions -----------------------------------------------------------
+
+
+def _pairwise(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """Content of a binary operator: its function on every pair of elements."""
+
+    def content(a: tuple[Any, ...], b: tuple[Any, ...], **_: Any) -> Any:
+        length = len(b) if len(a) == 1 else len(a)
+        if len(a) not in (1, length) or len(b) not in (1, length):
+            return None
+        a, b = (x * length if len(x) == 1 else x for x in (a, b))
+        found = tuple(function(x, y) for x, y in zip(a, b, strict=True))
+        return None if None in map(_unless_dim, found) else found
+
+    return content
+
+
+def _unless_dim(entry: Any) -> Any:
+    return 0 if isinstance(entry, Dim) else entry
+
+
+def _never_negative(dim: Any) -> bool:
+    if isinstance(dim, Dim):
+        return all(coefficient >= 0 for _, coefficient in dim.terms)
+    return bool(dim >= 0)
+
+
+def _divided(a: Any, b: Any) -> Any:
+    """Truncating division; unknown where a sign is."""
+    if not isinstance(b, Dim) and b == 0:
+        return None
+    if _never_negative(a) and _never_negative(b):
+        return a // b
+    if isinstance(a, Dim) or isinstance(b, Dim):
+        return None
+    return -(-a // b) if (a < 0) != (b < 0) else a // b
+
+
+def _floor_divided(a: Any, b: Any) -> Any:
+    return None if not isinstance(b, Dim) and b == 0 else a // b
+
+
+def _floor_remainder(a: Any, b: Any, *, fmod: int = 0) -> Any:
+    return None if not isinstance(b, Dim) and b == 0 else a % b
+
+
+def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:
+    return x
+
+
+# -- arithmetic -----------------------------------------------------------------------------------
+
+
+def _kind(*operands: Any) -> str:
+    return np.result_type(*operands).kind
+
+
+@op("Or", since=7, infer=_require_bool, ufunc=np.logical_or)
+def _or(a: Any, b: Any) -> Any:
+    return np.logical_or(a, b)
+
+
+@op("And", since=7, infer=_require_bool, ufunc=np.logical_and)
+def _and(a: Any, b: Any) -> Any:
+    return np.logical_and(a, b)
+
+
+@op("Xor", since=7, infer=_require_bool, ufunc=np.logical_xor)
+def _xor(a: Any, b: Any) -> Any:
+    return np.logical_xor(a, b)
+
+
+@op("Not", since=1, infer=_require_bool, ufunc=np.logical_not)
+def _not(x: Any) -> Any:
+    return np.logical_not(x)
+
+
+@numpy_rules(np.add, bools=_or)
+@op("Add", since=14, infer=broadcast_numeric, ufunc=np.add, promote=0,
+    content=_pairwise(lambda a, b: a + b))  # fmt: skip
+def add(a: Any, b: Any) -> Any:
+    """Sum of two tensors, elementwise."""
+    return np.add(a, b)
+
+
+@numpy_rules(np.subtract)
+@op("Sub", since=14, infer=broadcast_numeric, ufunc=np.subtract, promote=0,
+    content=_pairwise(lambda a, b: a - b))  # fmt: skip
+def subtract(a: Any, b: Any) -> Any:
+    """Difference of two tensors, elementwise."""
+    return np.subtract(a, b)
+
+
+@numpy_rules(np.multiply, bools=_and)
+@op("Mul", since=14, infer=broadcast_numeric, ufunc=np.multiply, promote=0,
+    content=_pairwise(lambda a, b: a * b))  # fmt: skip
+def multiply(a: Any, b: Any) -> Any:
+    """Product of two tensors, elementwise."""
+    return np.multiply(a, b)
+
+
+@op("Div", since=14, infer=broadcast_numeric, promote=0, content=_pairwise(_divided))
+def _div(a: Any, b: Any) -> Any:
+    kind = _kind(a, b)
+    if kind in "fc":
+        return np.divide(a, b)
+    if kind == "u":
+        return np.floor_divide(a, b)
+    return np.floor_divide(np.subtract(a, np.fmod(a, b)), b)  # truncates: nothing left to round
+
+
+@composite(np.true_divide)
+def divide(x1: Any, x2: Any) -> Any:
+    """Quotient of two tensors, elementwise; of integers it is a float."""
+    return _div(*_operands(np.true_divide, x1, x2)[:2])
+
+
+@op("Mod", since=13, infer=broadcast_numeric, promote=0, content=_pairwise(_floor_remainder))
+def _mod(a: Any, b: Any, *, fmod: int = 0) -> Any:
+    return np.fmod(a, b) if fmod else np.remainder(a, b)
+
+
+def _expand_floor_divide(a: Any, b: Any) -> Any:
+    quotient = _div(a, b)
+    kind = a.dtype.kind
+    if kind == "u":
+        return quotient
+    if kind == "i":  # one less where truncation went up
+        rest = subtract(a, multiply(quotient, b))
+        return subtract(quotient, astype(not_equal(rest, _mod(a, b)), a.dtype))
+    # Python's algorithm for floats: exact multiples stay exact, whatever `a / b` rounds to.
+    rest = _mod(a, b, fmod=1)
+    whole = divide(subtract(a, rest), b)
+    lower = logical_and(not_equal(rest, 0), not_equal(less(rest, 0), less(b, 0)))
+    whole = subtract(whole, astype(lower, a.dtype))
+    low = floor(whole)
+    low = add(low, astype(greater(subtract(whole, low), 0.5), a.dtype))
+    return where(equal(b, 0), quotient, low)
+
+
+@numpy_rules(np.floor_divide)
+@op("floor_divide", infer=broadcast_numeric, ufunc=np.floor_divide, promote=0,
+    expand=_expand_floor_divide, content=_pairwise(_floor_divided))  # fmt: skip
+def floor_divide(a: Any, b: Any) -> Any:
+    """Quotient rounded towards minus infinity, elementwise, as Python's `//`."""
+    return np.floor_divide(a, b)
+
+
+def _expand_remainder(a: Any, b: Any) -> Any:
+    rest = _mod(a, b, fmod=1)
+    signs_differ = not_equal(less(rest, 0), less(b, 0))
+    return where(logical_and(not_equal(rest, 0), signs_differ), add(rest, b), rest)
+
+
+@op("remainder", infer=_broadcast_floating, ufunc=np.remainder, promote=0,
+    expand=_expand_remainder)  # fmt: skip
+def _float_remainder(a: Any, b: Any) -> Any:
+    return np.remainder(a, b)  # Mod with fmod=0 takes floats from opset 28 on only
+
+
+@composite(np.remainder)
+def remainder(x1: Any, x2: Any) -> Any:
+    """Remainder with the sign of the divisor, elementwise, as Python's `%`."""
+    x1, x2, dtype = _operands(np.remainder, x1, x2)
+    return _float_remainder(x1, x2) if dtype.kind == "f" else _mod(x1, x2)
+
+
+@composite(np.fmod)
+def fmod(x1: Any, x2: Any) -> Any:
+    """Remainder with the sign of the dividend, elementwise, as C's `fmod`."""
+    x1, x2, dtype = _operands(np.fmod, x1, x2)
+    if dtype.kind == "f":
+        return _mod(x1, x2, fmod=1)
+    return subtract(x1, multiply(_div(x1, x2), x2))
+
+
+def _operands(ufunc: Any, *operands: Any) -> tuple[Any, ...]:
+    """The operands as tensors of the dtype a ufunc promotes them to, and that dtype."""
+    recorder = recorder_of(*operands)
+    assert recorder is not None
+    dtypes = promoted(ufunc, *operands)
+    return (
+        *(recorder.tensor(x, dtype) for x, dtype in zip(operands, dtypes, strict=True)),
+        dtypes[0],
+    )
+
+
+@op("Pow", since=15, infer=_infer_pow)
+def _pow(x: Any, y: Any) -> Any:
+    if x.dtype.kind == "f":
+        if y.size == 1 and y.ndim <= x.ndim:
+            exponent = y.item()
+            if exponent == 2:
+                return np.square(x)
+            if exponent == 3:
+                return x * x * x
+        return np.power(x, y).astype(x.dtype, copy=False)
+    if y.dtype.kind == "f" or (y.size and y.min() < 0):
+        return np.power(x.astype(np.float64), y).astype(x.dtype)
+    return np.power(x, y.astype(x.dtype, copy=False))
+
+
+@composite(np.power)
+def pow(x1: Any, x2: Any) -> Any:
+    """Power, elementwise. Integers stay integers and wrap around."""
+    x1, x2, dtype = _operands(np.power, x1, x2)
+    if dtype.kind == "f" or dtype in (np.int32, np.int64):
+        return _pow(x1, x2)
+    return astype(_pow(astype(x1, INT64), astype(x2, INT64)), dtype)
+
+
+@op("Neg", since=13, infer=numeric, ufunc=np.negative)
+def _neg(x: Any) -> Any:
+    return np.negative(x)
+
+
+@composite(np.negative)
+def negative(x: Any) -> Any:
+    """Minus `x`; unsigned integers wrap around."""
+    [dtype] = promoted(np.negative, x)
+    return subtract(np.zeros((), dtype), x) if dtype.kind == "u" else _neg(x)
+
+
+@composite(np.positive)
+def positive(x: Any) -> Any:
+    """`x` itself."""
+    return x
+
+
+@op("Identity", since=1, infer=same, view=True, content=_first)
+def identity(x: Any) -> Any:
+    """`x` itself, as an operator of its own."""
+    return x
+
+
+@numpy_rules(np.absolute, bools=identity)
+@op("Abs", since=13, infer=numeric, ufunc=np.absolute)
+def abs(x: Any) -> Any:
+    """Absolute value, elementwise."""
+    return np.absolute(x)
+
+
+@numpy_rules(np.sign)
+@op("Sign", since=9, infer=numeric, ufunc=np.sign)
+def sign(x: Any) -> Any:
+    """-1, 0 or 1 by the sign, elementwise; NaN stays NaN."""
+    return np.sign(x)
+
+
+@numpy_rules(np.sqrt)
+@op("Sqrt", since=6, infer=floating, ufunc=np.sqrt)
+def sqrt(x: Any) -> Any:
+    """Square root, elementwise."""
+    return np.sqrt(x)
+
+
+@composite(np.square)
+def square(x: Any) -> Any:
+    """`x * x`, elementwise."""
+    return multiply(x, x)
+
+
+@op("Reciprocal", since=6, infer=floating, ufunc=np.reciprocal)
+def _reciprocal(x: Any) -> Any:
+    return np.reciprocal(x)
+
+
+@composite(np.reciprocal)
+def reciprocal(x: Any) -> Any:
+    """`1 / x`, elementwise; of integers it is truncated, as in NumPy."""
+    x = tensor(x)
+    return _reciprocal(x) if x.dtype.kind == "f" else _div(np.ones((), x.dtype), x)
+
+
+@composite(lambda x: np.reciprocal(np.sqrt(x)))
+def rsqrt(x: Any) -> Any:
+    """`1 / sqrt(x)`, elementwise."""
+    return _reciprocal(sqrt(x))
+
+
+def _broadcast_all(step: Any) -> Callable[..., Any]:
+    """A kernel for any number of operands."""
+
+    def kernel(*data: Any) -> Any:
+        if len(data) == 2:
+            return step(*data)
+        return functools.reduce(step, data) if len(data) > 1 else data[0] + 0
+
+    return kernel
+
+
+_max_of = _broadcast_all(np.maximum)
+_min_of = _broadcast_all(np.minimum)
+_sum_of = _broadcast_all(np.add)
+
+
+@op("Max", since=12, infer=broadcast_numeric, promote=0)
+def _max(*data: Any) -> Any:
+    return _max_of(*data)
+
+
+@op("Min", since=12, infer=broadcast_numeric, promote=0)
+def _min(*data: Any) -> Any:
+    return _min_of(*data)
+
+
+@op("Sum", since=8, infer=_broadcast_floating, promote=0)
+def _sum(*data: Any) -> Any:
+    """Sum of any number of tensors, elementwise."""
+    return _sum_of(*data)
+
+
+@op("Mean", since=8, infer=_broadcast_floating, promote=0)
+def _mean(*data: Any) -> Any:
+    """Mean of any number of tensors, elementwise."""
+    return _sum_of(*data) / len(data)
+
+
+@composite(np.maximum)
+def maximum(x1: Any, x2: Any) -> Any:
+    """The larger of two elements; NaN if one is NaN."""
+    x1, x2, dtype = _operands(np.maximum, x1, x2)
+    return _or(x1, x2) if dtype == bool else _max(x1, x2)
+
+
+@composite(np.minimum)
+def minimum(x1: Any, x2: Any) -> Any:
+    """The smaller of two elements; NaN if one is NaN."""
+    x1, x2, dtype = _operands(np.minimum, x1, x2)
+    return _and(x1, x2) if dtype == bool else _min(x1, x2)
+
+
+# -- exponentials, logarithms, trigonometry -------------------------------------------------------
+
+
+@numpy_rules(np.exp)
+@op("Exp", since=6, infer=floating, ufunc=np.exp)
+def exp(x: Any) -> Any:
+    """Exponential, elementwise."""
+    return np.exp(x)
+
+
+@numpy_rules(np.log)
+@op("Log", since=6, infer=floating, ufunc=np.log)
+def log(x: Any) -> Any:
+    """Natural logarithm, elementwise."""
+    return np.log(x)
+
+
+def _expand_expm1(x: Any) -> Any:
+    # tanh(x / 2) (exp(x) + 1) equals exp(x) - 1 and does not cancel near 0.
+    return multiply(tanh(multiply(x, 0.5)), add(exp(x), 1.0))
+
+
+@numpy_rules(np.expm1)
+@op("expm1", infer=floating, ufunc=np.expm1, expand=_expand_expm1)
+def expm1(x: Any) -> Any:
+    """`exp(x) - 1`, accurate near 0."""
+    return np.expm1(x)
+
+
+def _expand_log1p(x: Any) -> Any:
+    # Kahan: the rounding error of u = 1 + x cancels in log(u) / (u - 1).
+    u = add(x, 1.0)
+    direct = logical_or(equal(u, 1.0), equal(u, np.inf))
+    safe = where(direct, 2.0, u)
+    return where(direct, where(equal(u, 1.0), x, u),
+                 multiply(log(safe), divide(x, subtract(safe, 1.0))))  # fmt: skip
+
+
+@numpy_rules(np.log1p)
+@op("log1p", infer=floating, ufunc=np.log1p, expand=_expand_log1p)
+def log1p(x: Any) -> Any:
+    """`log(1 + x)`, accurate near 0."""
+    return np.log1p(x)
+
+
+@numpy_rules(np.log2)
+@op("log2", infer=floating, ufunc=np.log2, expand=lambda x: multiply(log(x), 1 / math.log(2)))
+def log2(x: Any) -> Any:
+    """Logarithm to base 2, elementwise."""
+    return np.log2(x)
+
+
+@numpy_rules(np.log10)
+@op("log10", infer=floating, ufunc=np.log10, expand=lambda x: multiply(log(x), 1 / math.log(10)))
+def log10(x: Any) -> Any:
+    """Logarithm to base 10, elementwise."""
+    return np.log10(x)
+
+
+@composite(np.exp2)
+def exp2(x: Any) -> Any:
+    """`2 ** x`, elementwise."""
+    [dtype] = promoted(np.exp2, x)
+    return _pow(np.full((), 2, dtype), tensor(x, dtype))
+
+
+@composite(np.logaddexp)
+def logaddexp(x1: Any, x2: Any) -> Any:
+    """`log(exp(x1) + exp(x2))` without overflow, elementwise."""
+    x1, x2, _ = _operands(np.logaddexp, x1, x2)
+    larger, smaller = _max(x1, x2), _min(x1, x2)
+    distance = where(equal(x1, x2), 0.0, subtract(smaller, larger))  # inf - inf is not known
+    return add(larger, log1p(exp(distance)))
+
+
+@composite(np.hypot)
+def hypot(x1: Any, x2: Any) -> Any:
+    """`sqrt(x1 ** 2 + x2 ** 2)` without overflow, elementwise."""
+    x1, x2, _ = _operands(np.hypot, abs(x1), abs(x2))
+    longer, shorter = _max(x1, x2), _min(x1, x2)
+    ratio = where(logical_or(equal(longer, 0), equal(shorter, np.inf)), 0.0,
+                  divide(shorter, longer))  # fmt: skip
+    return multiply(longer, sqrt(add(multiply(ratio, ratio), 1.0)))
+
+
+@numpy_rules(np.sin)
+@op("Sin", since=7, infer=floating, ufunc=np.sin)
+def sin(x: Any) -> Any:
+    """Sine of radians, elementwise."""
+    return np.sin(x)
+
+
+@numpy_rules(np.cos)
+@op("Cos", since=7, infer=floating, ufunc=np.cos)
+def cos(x: Any) -> Any:
+    """Cosine of radians, elementwise."""
+    return np.cos(x)
+
+
+@numpy_rules(np.tan)
+@op("Tan", since=7, infer=floating, ufunc=np.tan)
+def tan(x: Any) -> Any:
+    """Tangent of radians, elementwise."""
+    return np.tan(x)
+
+
+@numpy_rules(np.arcsin)
+@op("Asin", since=7, infer=floating, ufunc=np.arcsin)
+def asin(x: Any) -> Any:
+    """Arc sine in radians, elementwise."""
+    return np.arcsin(x)
+
+
+@numpy_rules(np.arccos)
+@op("Acos", since=7, infer=floating, ufunc=np.arccos)
+def acos(x: Any) -> Any:
+    """Arc cosine in radians, elementwise."""
+    return np.arccos(x)
+
+
+@numpy_rules(np.arctan)
+@op("Atan", since=7, infer=floating, ufunc=np.arctan)
+def atan(x: Any) -> Any:
+    """Arc tangent in radians, elementwise."""
+    return np.arctan(x)
+
+
+def _expand_atan2(y: Any, x: Any) -> Any:
+    # The angle of the smaller over the larger side, mirrored into the octant of (x, y).
+    flat, steep = abs(x), abs(y)
+    longer, shorter = maximum(flat, steep), minimum(flat, steep)
+    ratio = divide(shorter, where(equal(longer, 0), 1.0, longer))
+    ratio = where(equal(shorter, np.inf), 1.0, ratio)
+    angle = atan(ratio)
+    angle = where(greater(steep, flat), subtract(math.pi / 2, angle), angle)
+    angle = where(signbit(x), subtract(math.pi, angle), angle)
+    return where(signbit(y), negative(angle), angle)
+
+
+@numpy_rules(np.arctan2)
+@op("atan2", infer=_broadcast_floating, ufunc=np.arctan2, promote=0, expand=_expand_atan2)
+def atan2(y: Any, x: Any) -> Any:
+    """Angle of the point (x, y) in radians, from -pi to pi, elementwise."""
+    return np.arctan2(y, x)
+
+
+@numpy_rules(np.sinh)
+@op("Sinh", since=9, infer=floating, ufunc=np.sinh)
+def sinh(x: Any) -> Any:
+    """Hyperbolic sine, elementwise."""
+    return np.sinh(x)
+
+
+@numpy_rules(np.cosh)
+@op("Cosh", since=9, infer=floating, ufunc=np.cosh)
+def cosh(x: Any) -> Any:
+    """Hyperbolic cosine, elementwise."""
+    return np.cosh(x)
+
+
+@numpy_rules(np.tanh)
+@op("Tanh", since=6, infer=floating, ufunc=np.tanh)
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent, elementwise."""
+    return np.tanh(x)
+
+
+@numpy_rules(np.arcsinh)
+@op("Asinh", since=9, infer=floating, ufunc=np.arcsinh)
+def asinh(x: Any) -> Any:
+    """Inverse of `sinh`, elementwise."""
+    return np.arcsinh(x)
+
+
+@numpy_rules(np.arccosh)
+@op("Acosh", since=9, infer=floating, ufunc=np.arccosh)
+def acosh(x: Any) -> Any:
+    """Inverse of `cosh`, elementwise."""
+    return np.arccosh(x)
+
+
+@numpy_rules(np.arctanh)
+@op("Atanh", since=9, infer=floating, ufunc=np.arctanh)
+def atanh(x: Any) -> Any:
+    """Inverse of `tanh`, elementwise."""
+    return np.arctanh(x)
+
+
+# -- rounding -------------------------------------------------------------------------------------
+
+
+def _rounding(ufunc: Any, record: Any) -> Callable[[Any], Any]:
+    """A public function that leaves integers as they are."""
+
+    def eager(x: Any) -> Any:
+        return ufunc(x)
+
+    def symbolic(x: Any) -> Any:
+        x = tensor(x)
+        return record(x) if x.dtype.kind == "f" else x
+
+    return functools.wraps(record)(composite(eager)(symbolic))
+
+
+@op("Floor", since=6, infer=floating, ufunc=np.floor)
+def _floor(x: Any) -> Any:
+    """The largest whole number that is not above, elementwise."""
+    return np.floor(x)
+
+
+@op("Ceil", since=6, infer=floating, ufunc=np.ceil)
+def _ceil(x: Any) -> Any:
+    """The smallest whole number that is not below, elementwise."""
+    return np.ceil(x)
+
+
+@op("Round", since=11, infer=floating, ufunc=np.rint)
+def _round(x: Any) -> Any:
+    """The nearest whole number, halves to even, elementwise."""
+    return np.rint(x)
+
+
+def _expand_trunc(x: Any) -> Any:
+    return where(less(x, 0), ceil(x), floor(x))
+
+
+@op("trunc", infer=floating, ufunc=np.trunc, expand=_expand_trunc)
+def _trunc(x: Any) -> Any:
+    """The nearest whole number towards zero, elementwise."""
+    return np.trunc(x)
+
+
+def _round_any(x: Any) -> Any:
+    return np.rint(x) if np.asarray(x).dtype.kind in "fc" else np.positive(x)
+
+
+floor = _rounding(np.floor, _floor)
+ceil = _rounding(np.ceil, _ceil)
+round = _rounding(_round_any, _round)
+trunc = _rounding(np.trunc, _trunc)
+
+
+# -- tests, comparison, logic ---------------------------------------------------------------------
+
+
+@op("IsNaN", since=9, infer=_is_float, ufunc=np.isnan)
+def _isnan(x: Any) -> Any:
+    return np.isnan(x)
+
+
+@op("IsInf", since=20, infer=_is_float)
+def _isinf(x: Any, *, detect_negative: int = 1, detect_positive: int = 1) -> Any:
+    if detect_negative and detect_positive:
+        return np.isinf(x)
+    if detect_positive:
+        return np.equal(x, np.inf)
+    return np.equal(x, -np.inf) if detect_negative else np.zeros(x.shape, bool)
+
+
+@composite(np.isnan)
+def isnan(x: Any) -> Any:
+    """Whether an element is NaN."""
+    x = tensor(x)
+    return _isnan(x) if x.dtype.kind == "f" else not_equal(x, x)
+
+
+@composite(np.isinf)
+def isinf(x: Any) -> Any:
+    """Whether an element is infinite."""
+    x = tensor(x)
+    return _isinf(x) if x.dtype.kind == "f" else not_equal(x, x)
+
+
+@composite(np.isfinite)
+def isfinite(x: Any) -> Any:
+    """Whether an element is neither infinite nor NaN."""
+    x = tensor(x)
+    return less(abs(x), np.inf) if x.dtype.kind == "f" else equal(x, x)
+
+
+@composite(np.signbit)
+def signbit(x: Any) -> Any:
+    """Whether an element is negative, or is -0."""
+    x = tensor(x)
+    if x.dtype.kind != "f":
+        return less(x, 0)
+    # 1 / -0 is minus infinity.
+    return less(where(equal(x, 0), _reciprocal(x), x), 0)
+
+
+@numpy_rules(np.equal)
+@op("Equal", since=19, infer=broadcast_bool, ufunc=np.equal, promote=0)
+def equal(a: Any, b: Any) -> Any:
+    """Whether two elements are equal."""
+    return np.equal(a, b)
+
+
+@composite(np.not_equal)
+def not_equal(x1: Any, x2: Any) -> Any:
+    """Whether two elements differ."""
+    x1, x2, dtype = _operands(np.not_equal, x1, x2)
+    return _xor(x1, x2) if dtype == bool else _not(equal(x1, x2))
+
+
+def _ordered(ufunc: Any) -> Callable[[Any], Callable[..., Any]]:
+    """A public comparison: bools are compared as integers."""
+
+    def declare(record: Any) -> Callable[..., Any]:
+        def bools(x1: Any, x2: Any) -> Any:
+            return record(astype(x1, np.int32), astype(x2, np.int32))
+
+        return numpy_rules(ufunc, bools=bools)(record)
+
+    return declare
+
+
+@_ordered(np.less)
+@op("Less", since=9, infer=_compare, ufunc=np.less, promote=0)
+def less(a: Any, b: Any) -> Any:
+    """`a < b`, elementwise."""
+    return np.less(a, b)
+
+
+@_ordered(np.less_equal)
+@op("LessOrEqual", since=12, infer=_compare, ufunc=np.less_equal, promote=0)
+def less_equal(a: Any, b: Any) -> Any:
+    """`a <= b`, elementwise."""
+    return np.less_equal(a, b)
+
+
+@_ordered(np.greater)
+@op("Greater", since=9, infer=_compare, ufunc=np.greater, promote=0)
+def greater(a: Any, b: Any) -> Any:
+    """`a > b`, elementwise."""
+    return np.greater(a, b)
+
+
+@_ordered(np.greater_equal)
+@op("GreaterOrEqual", since=12, infer=_compare, ufunc=np.greater_equal, promote=0)
+def greater_equal(a: Any, b: Any) -> Any:
+    """`a >= b`, elementwise."""
+    return np.greater_equal(a, b)
+
+
+@composite(np.logical_and)
+def logical_and(x1: Any, x2: Any) -> Any:
+    """Whether both elements are true (not zero)."""
+    return _and(*_truths(x1, x2))
+
+
+@composite(np.logical_or)
+def logical_or(x1: Any, x2: Any) -> Any:
+    """Whether an element is true (not zero)."""
+    return _or(*_truths(x1, x2))
+
+
+@composite(np.logical_xor)
+def logical_xor(x1: Any, x2: Any) -> Any:
+    """Whether exactly one element is true (not zero)."""
+    return _xor(*_truths(x1, x2))
+
+
+@composite(np.logical_not)
+def logical_not(x: Any) -> Any:
+    """Whether an element is false (zero)."""
+    return _not(*_truths(x))
+
+
+def _truths(*operands: Any) -> tuple[Any, ...]:
+    recorder = recorder_of(*operands)
+    assert recorder is not None
+    return tuple(
+        recorder.tensor(x, BOOL) if isinstance(x, (Tensor, Dim)) else np.asarray(x).astype(bool)
+        for x in operands
+    )
+
+
+# -- bits -----------------------------------------------------------------------------------------
+
+
+@numpy_rules(np.bitwise_and, bools=_and)
+@op("BitwiseAnd", since=18, infer=_require_integers, ufunc=np.bitwise_and, promote=0)
+def bitwise_and(a: Any, b: Any) -> Any:
+    """Bits set in both elements; of bools, whether both are true."""
+    return np.bitwise_and(a, b)
+
+
+@numpy_rules(np.bitwise_or, bools=_or)
+@op("BitwiseOr", since=18, infer=_require_integers, ufunc=np.bitwise_or, promote=0)
+def bitwise_or(a: Any, b: Any) -> Any:
+    """Bits set in either element; of bools, whether one is true."""
+    return np.bitwise_or(a, b)
+
+
+@numpy_rules(np.bitwise_xor, bools=_xor)
+@op("BitwiseXor", since=18, infer=_require_integers, ufunc=np.bitwise_xor, promote=0)
+def bitwise_xor(a: Any, b: Any) -> Any:
+    """Bits set in one of the elements; of bools, whether they differ."""
+    return np.bitwise_xor(a, b)
+
+
+@numpy_rules(np.invert, bools=_not)
+@op("BitwiseNot", since=18, infer=_require_integers, ufunc=np.invert)
+def bitwise_invert(x: Any) -> Any:
+    """All bits flipped; of bools, whether it is false."""
+    return np.invert(x)
+
+
+@op("BitShift", since=11, infer=_require_integers, promote=0)
+def _shift(x: Any, y: Any, *, direction: str) -> Any:
+    return np.left_shift(x, y) if direction == "LEFT" else np.right_shift(x, y)
+
+
+@composite(np.left_shift)
+def bitwise_left_shift(x1: Any, x2: Any) -> Any:
+    """Bits moved up by `x2` places."""
+    x1, x2, _ = _operands(np.left_shift, x1, x2)
+    return _shift(x1, x2, direction="LEFT")
+
+
+@composite(np.right_shift)
+def bitwise_right_shift(x1: Any, x2: Any) -> Any:
+    """Bits moved down by `x2` places; the sign is kept."""
+    x1, x2, _ = _operands(np.right_shift, x1, x2)
+    return _shift(x1, x2, direction="RIGHT")
+
+
+# -- choosing -------------------------------------------------------------------------------------
+
+
+@op("Where", since=9, infer=_infer_where, promote=1)
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    return np.where(condition, x, y)
+
+
+@composite(np.where)
+def where(condition: Any, x1: Any, x2: Any) -> Any:
+    """`x1` where the condition is true, else `x2`, elementwise."""
+    recorder = recorder_of(condition, x1, x2)
+    assert recorder is not None
+    return _where(recorder.tensor(condition, BOOL), x1, x2)
+
+
+@op("Clip", since=12, infer=_infer_clip, promote=0)
+def _clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    if min is None:
+        return np.positive(x) if max is None else np.minimum(x, max)
+    return np.maximum(x, min) if max is None else np.asarray(x).clip(min, max)
+
+
+def _clip_eager(x: Any, min: Any = None, max: Any = None) -> Any:
+    if min is None or max is None:
+        return _clip.kernel(x, min, max)
+    return np.clip(x, min, max)
+
+
+@composite(_clip_eager)
+def _clip_any(x: Any, min: Any = None, max: Any = None) -> Any:
+    bounds = [bound for bound in (min, max) if bound is not None]
+    if not bounds:
+        return x
+    recorder = recorder_of(x, *bounds)
+    assert recorder is not None
+    dtype = _common_dtype(x, *bounds)
+    x = recorder.tensor(x, dtype)
+    low, high = (None if b is None else recorder.tensor(b, dtype) for b in (min, max))
+    if all(bound is None or not bound.shape for bound in (low, high)):
+        return _clip(x, low, high)
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Elements limited to the interval from `min` to `max`; None is no limit."""
+    return _clip_any(x, min, max)
+
+
+def _common_dtype(*operands: Any) -> np.dtype[Any]:
+    dtypes = [dtype_of(x) for x in operands]
+    weak = {bool: False, int: 0, float: 0.0, complex: 0j}
+    return result_dtype([weak[d] if isinstance(d, type) else d for d in dtypes])
+
+
+# -- dtypes ---------------------------------------------------------------------------------------
+
+
+def _infer_cast(
+    x: Value, *, to: Any, saturate: int = 1, round_mode: str = "up"
+) -> Inferred:
+    return x.shape, as_dtype(to)
+
+
+@op("Cast", since=13, infer=_infer_cast, content=_first)
+def _cast(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Any:
+    to = as_dtype(to)
+    if to == object:
+        texts = np.empty(x.shape, object)
+        texts.reshape(-1)[:] = [str(v) for v in x.reshape(-1)]
+        return texts
+    if x.dtype == object:
+        return _parsed(x, to)
+    return x.astype(to)
+
+
+def _parsed(texts: Any, to: np.dtype[Any]) -> Any:
+    read: Callable[[str], Any] = _parsed_int if to.kind in "iu" else float
+    numbers = [read(text) for text in texts.reshape(-1)]
+    return np.asarray(numbers).astype(to).reshape(texts.shape)
+
+
+def _parsed_int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return int(float(text))
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """The same values as another dtype; `x` itself where it has that dtype already.
+
+    Raises:
+        DTypeError: `dtype` is none that graphctx knows.
+    """
+    return _astype(x, as_dtype(dtype))
+
+
+def _astype_eager(x: Any, dtype: Any) -> Any:
+    x = np.asarray(x)
+    if dtype == object or x.dtype == object:
+        return x if x.dtype == dtype else _cast.kernel(x, to=dtype)
+    return x.astype(dtype, copy=False)
+
+
+@composite(_astype_eager)
+def _astype(x: Any, dtype: Any) -> Any:
+    return tensor(x, dtype)
+
+
+# -- arrays like another --------------------------------------------------------------------------
+
+
+@composite(np.full_like)
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """A tensor of `x`'s shape, and dtype if none is given, filled with one value."""
+    from graphctx import ops
+
+    x = tensor(x, like=fill_value)
+    kind = x.dtype if dtype is None else as_dtype(dtype)
+    fill = astype(fill_value, kind) if isinstance(fill_value, Tensor) else np.full(
+        (), fill_value, kind
+    )  # fmt: skip
+    return ops.broadcast_to(tensor(fill, like=x), x.shape)
+
+
+def zeros_like(x: Any, dtype: Any = None) -> Any:
+    """A tensor of zeros of `x`'s shape, and dtype if none is given."""
+    return full_like(x, 0, dtype)
+
+
+def ones_like(x: Any, dtype: Any = None) -> Any:
+    """A tensor of ones of `x`'s shape, and dtype if none is given."""
+    return full_like(x, 1, dtype)

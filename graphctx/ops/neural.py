@@ -1,0 +1,604 @@
+"""Convolution and pooling, channels first: images are [N, C, D1, ...] with 1 to 3 axes of space.
+
+A convolution is one matrix product a group of the kernel with the windows of the input, copied
+once into columns; measured, this beats accumulating over kernel taps for every shape but tiny
+ones, depthwise included. Pooling reduces one axis after the other, tap by tap.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphctx.errors import ShapeError
+from graphctx.graph import Node, Value
+from graphctx.ops.rules import half_in_single
+from graphctx.ops.shape import resolved
+from graphctx.ops.table import Inferred, common_dtype, op, require_kind
+from graphctx.spec import Dim, DimLike, Shape, require_same_dim, same_dim, shape_text, size_of
+
+Ints = Sequence[int] | None
+Pair = tuple[int, int]
+
+AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+# -- where windows lie ----------------------------------------------------------------------------
+
+
+class Windows:
+    """Kernel, strides and dilations along every axis of space, checked.
+
+    Args:
+        kernel: sizes of the kernel; a convolution's may be symbolic.
+        strides: steps between windows; 1 where not given.
+        dilations: steps between taps; 1 where not given.
+        pads: before each axis, then after each; 0 where not given.
+        auto_pad: one of `AUTO_PADS`.
+    """
+
+    def __init__(
+        self, kernel: Sequence[Any], strides: Ints, dilations: Ints, pads: Ints, auto_pad: str
+    ) -> None:
+        rank = len(kernel)
+        self.kernel = tuple(kernel)
+        self.strides = tuple(strides) if strides else (1,) * rank
+        self.dilations = tuple(dilations) if dilations else (1,) * rank
+        self.pads = tuple(pads) if pads else (0,) * (2 * rank)
+        self.auto_pad = auto_pad
+        self.extents = tuple(
+            (k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True)
+        )
+
+    def check(self, rank: int) -> None:
+        """Raise `ShapeError` unless the attributes fit this many axes of space."""
+        for what, given in (("kernel", self.kernel), ("strides", self.strides),
+                            ("dilations", self.dilations)):  # fmt: skip
+            if len(given) != rank:
+                raise ShapeError(f"needs {what} for {rank} axes of space, got {list(given)}")
+            if any(not isinstance(n, Dim) and n < 1 for n in given):
+                raise ShapeError(f"{what} are at least 1, got {list(given)}")
+        if len(self.pads) != 2 * rank or min(self.pads, default=0) < 0:
+            raise ShapeError(
+                f"pads are {2 * rank} numbers >= 0, before and then after {rank} axes of space, "
+                f"got {list(self.pads)}"
+            )
+        if self.auto_pad not in AUTO_PADS:
+            raise ShapeError(f"auto_pad is {', '.join(AUTO_PADS)}; got {self.auto_pad!r}")
+
+    def counts(self, sizes: Sequence[Any], ceil_mode: int = 0) -> tuple[Any, ...]:
+        """How many windows there are along each axis.
+
+        Raises:
+            ShapeError: an axis is too small for one.
+        """
+        found: list[Any] = []
+        for axis, (size, extent, stride) in enumerate(
+            zip(sizes, self.extents, self.strides, strict=True)
+        ):
+            if self.auto_pad.startswith("SAME"):
+                found.append((size + stride - 1) // stride)
+                continue
+            before = after = 0
+            if self.auto_pad == "NOTSET":
+                before, after = self.pads[axis], self.pads[axis + len(sizes)]
+            room = size + before + after - extent
+            if not isinstance(room, Dim) and room < 0:
+                raise ShapeError(
+                    f"the kernel spans {extent} of axis {axis + 2}, more than its padded size "
+                    f"{size + before + after}"
+                )
+            if ceil_mode and self.auto_pad == "NOTSET":
+                # The last window may hang over the end, but starts before the padding there.
+                over = stride + after - extent
+                over = min(over, 0) if not isinstance(over, Dim) else over
+                found.append((size + before + over + stride - 1) // stride)
+            else:
+                found.append(room // stride + 1)
+        return tuple(found)
+
+    def widths(self, sizes: Sequence[int], counts: Sequence[int]) -> list[Pair]:
+        """Padding before and after each axis."""
+        rank = len(sizes)
+        if self.auto_pad == "NOTSET":
+            return [(self.pads[i], self.pads[i + rank]) for i in range(rank)]
+        if self.auto_pad == "VALID":
+            return [(0, 0)] * rank
+        found = []
+        for size, count, extent, stride in zip(
+            sizes, counts, self.extents, self.strides, strict=True
+        ):
+            total = max((count - 1) * stride + extent - size, 0)
+            less, more = total // 2, total - total // 2
+            found.append((less, more) if self.auto_pad == "SAME_UPPER" else (more, less))
+        return found
+
+
+def _within(offset: int, stride: int, count: int, size: int) -> tuple[slice, slice]:
+    """Which of `count` places `offset + i * stride` lie in `range(size)`: as i, and as places."""
+    first = max(-(offset // stride), 0)
+    last = min((size - 1 - offset) // stride + 1, count)
+    if last <= first:
+        return slice(0), slice(0)
+    start = offset + first * stride
+    return slice(first, last), slice(start, start + (last - first - 1) * stride + 1, stride)
+
+
+def _image(X: Value) -> None:
+    require_kind(X, "f", "a floating dtype")
+    if X.rank < 3:
+        raise ShapeError(f"an image is [N, C, D1, ...], got {shape_text(X.shape)}")
+
+
+# -- convolution ----------------------------------------------------------------------------------
+
+
+def _check_kernel(X: Value, W: Value, B: Value | None, group: int, out: int) -> None:
+    """Checks that Conv and ConvTranspose share; `out` is the kernel's axis of output channels."""
+    _image(X)
+    common_dtype([X, W] if B is None else [X, W, B])
+    if W.rank != X.rank:
+        raise ShapeError(
+            f"the kernel needs {X.rank} dimensions as the input has, got {shape_text(W.shape)}"
+        )
+    if group < 1:
+        raise ShapeError(f"group is at least 1, got {group}")
+    if B is not None:
+        channels = W.shape[0] if out == 0 else W.shape[1] * group
+        if B.rank != 1:
+            raise ShapeError(f"the bias is a vector, got {shape_text(B.shape)}")
+        require_same_dim(B.shape[0], channels, "the bias has one number an output channel")
+
+
+def _check_kernel_shape(kernel: Shape, kernel_shape: Ints) -> None:
+    if kernel_shape is not None and not all(map(same_dim, kernel, kernel_shape)):
+        raise ShapeError(f"kernel_shape {list(kernel_shape)} is not that of {shape_text(kernel)}")
+
+
+def _infer_conv(
+    X: Value, W: Value, B: Value | None = None, *, auto_pad: str = "NOTSET",
+    dilations: Ints = None, group: int = 1, kernel_shape: Ints = None, pads: Ints = None,
+    strides: Ints = None,
+) -> Inferred:  # fmt: skip
+    _check_kernel(X, W, B, group, 0)
+    channels, depth, outputs = X.shape[1], W.shape[1], W.shape[0]
+    if not same_dim(channels, depth * group):
+        raise ShapeError(
+            f"channels of the input ({channels}) must be channels of the kernel ({depth}) times "
+            f"group ({group})"
+        )
+    rest = outputs % group
+    if isinstance(rest, Dim) or rest:
+        raise ShapeError(f"output channels ({outputs}) must be a multiple of group ({group})")
+    _check_kernel_shape(W.shape[2:], kernel_shape)
+    windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
+    windows.check(X.rank - 2)
+    return (X.shape[0], outputs, *windows.counts(X.shape[2:])), X.dtype
+
+
+def _conv_multiply_adds(node: Node) -> Any:
+    kernel = node.operands[1]
+    assert kernel is not None
+    return size_of(node.output.shape) * size_of(kernel.shape[1:])
+
+
+def _padded(x: Any, widths: Sequence[Pair]) -> Any:
+    """A copy of an image with zeros around it."""
+    space = x.shape[2:]
+    shape = [n + before + after for n, (before, after) in zip(space, widths, strict=True)]
+    out = np.zeros((*x.shape[:2], *shape), x.dtype)
+    inner = tuple(slice(before, before + n) for n, (before, _) in zip(space, widths, strict=True))
+    out[(slice(None), slice(None), *inner)] = x
+    return out
+
+
+def _columns(x: Any, windows: Windows, counts: Sequence[int]) -> Any:
+    """The windows of an image as a view: [N, C, kernel..., windows...]."""
+    if not x.flags.c_contiguous:
+        x = np.ascontiguousarray(x)
+    space = x.strides[2:]
+    taps = [s * d for s, d in zip(space, windows.dilations, strict=True)]
+    steps = [s * d for s, d in zip(space, windows.strides, strict=True)]
+    shape = (*x.shape[:2], *windows.kernel, *counts)
+    return np.ndarray(shape, x.dtype, x, 0, (*x.strides[:2], *taps, *steps))
+
+
+@op("Conv", since=11, infer=_infer_conv, multiply_adds=_conv_multiply_adds)
+@half_in_single
+def conv_op(
+    X: Any, W: Any, B: Any = None, *, auto_pad: str = "NOTSET", dilations: Ints = None,
+    group: int = 1, kernel_shape: Ints = None, pads: Ints = None, strides: Ints = None,
+) -> Any:  # fmt: skip
+    """Convolution (cross-correlation) of [N, C, ...] with a kernel [M, C / group, ...]."""
+    batch, channels = X.shape[:2]
+    outputs, depth = W.shape[:2]
+    if depth * group != channels or outputs % group:
+        raise ValueError("channels do not fit")
+    windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
+    sizes = X.shape[2:]
+    counts = windows.counts(sizes)
+    widths = windows.widths(sizes, counts)
+    if any(map(any, widths)):
+        X = _padded(X, widths)
+    if max(windows.kernel) > 1 or max(windows.strides) > 1:
+        X = _columns(X, windows, counts)
+    places = math.prod(counts)
+    taps = depth * math.prod(windows.kernel)
+    y = np.matmul(
+        W.reshape(group, outputs // group, taps), X.reshape(batch, group, taps, places)
+    ).reshape(batch, outputs, places)
+    if B is not None:
+        y += B[:, None]
+    return y.reshape(batch, outputs, *counts)
+
+
+def conv(
+    x: Any, w: Any, bias: Any = None, *, strides: Any = None, pads: Any = None,
+    dilations: Any = None, group: int = 1, auto_pad: str = "NOTSET",
+) -> Any:  # fmt: skip
+    """Convolution, as neural networks have it (cross-correlation), channels first.
+
+    Args:
+        x: [N, C, D1, ...] with 1 to 3 axes of space.
+        w: kernel [M, C / group, K1, ...]; `group=C` is a depthwise convolution.
+        bias: [M].
+        strides: step between windows, a number or one an axis.
+        pads: zeros around: a number, one an axis, or `before, ..., after, ...` of all axes.
+        dilations: step between taps, a number or one an axis.
+        group: channels are split into so many groups, each with its own kernels.
+        auto_pad: "SAME_UPPER" or "SAME_LOWER" pad so that there is a window for every step of the
+            input, with an odd zero after or before it; "VALID" pads nothing.
+
+    Raises:
+        ShapeError: channels, kernel and input do not fit.
+    """
+    x = resolved(x)
+    return conv_op(
+        x, w, bias, **_window_attrs(x.ndim - 2, strides, dilations, pads), **_other(group, auto_pad)
+    )
+
+
+def _other(group: int, auto_pad: str) -> dict[str, Any]:
+    attrs: dict[str, Any] = {} if group == 1 else {"group": operator.index(group)}
+    return attrs if auto_pad == "NOTSET" else {**attrs, "auto_pad": auto_pad.upper()}
+
+
+def _each(value: Any, rank: int) -> tuple[int, ...]:
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return tuple(operator.index(n) for n in value)
+    return (operator.index(value),) * rank
+
+
+def _window_attrs(rank: int, strides: Any, dilations: Any, pads: Any) -> dict[str, Any]:
+    """Attributes as ONNX has them, of numbers or sequences; none that is a default."""
+    attrs: dict[str, Any] = {}
+    for name, value in (("strides", strides), ("dilations", dilations)):
+        if value is not None:
+            steps = _each(value, rank)
+            if len(steps) != rank or any(n != 1 for n in steps):
+                attrs[name] = steps
+    if pads is not None:
+        widths = _each(pads, rank)
+        widths = widths * 2 if len(widths) == rank else widths
+        if len(widths) != 2 * rank or any(widths):
+            attrs["pads"] = widths
+    return attrs
+
+
+# -- transposed convolution -----------------------------------------------------------------------
+
+
+class Spread:
+    """Where a transposed convolution puts each element: sizes of the output, padding taken off."""
+
+    def __init__(
+        self, windows: Windows, sizes: Sequence[Any], output_padding: Ints, output_shape: Ints
+    ) -> None:
+        rank = len(sizes)
+        self.outputs: list[Any] = []
+        self.before: list[int] = []
+        added = output_padding or (0,) * rank
+        for i, size in enumerate(sizes):
+            stride = windows.strides[i]
+            full = stride * (size - 1) + added[i] + windows.extents[i]
+            if output_shape:
+                output = output_shape[i]
+            elif windows.auto_pad.startswith("SAME"):
+                output = size * stride
+            elif windows.auto_pad == "VALID":
+                output = full
+            else:
+                self.outputs.append(full - windows.pads[i] - windows.pads[i + rank])
+                self.before.append(windows.pads[i])
+                continue
+            total = full - output
+            if not isinstance(total, Dim):
+                less = max(total, 0) // 2
+                upper = windows.auto_pad == "SAME_UPPER"
+                self.before.append(less if upper else max(total, 0) - less)
+            self.outputs.append(output)
+
+
+def _infer_conv_transpose(
+    X: Value, W: Value, B: Value | None = None, *, auto_pad: str = "NOTSET",
+    dilations: Ints = None, group: int = 1, kernel_shape: Ints = None,
+    output_padding: Ints = None, output_shape: Ints = None, pads: Ints = None,
+    strides: Ints = None,
+) -> Inferred:  # fmt: skip
+    _check_kernel(X, W, B, group, 1)
+    if not same_dim(X.shape[1], W.shape[0]):
+        raise ShapeError(
+            f"channels of the input ({X.shape[1]}) must be the first size of the kernel "
+            f"({W.shape[0]})"
+        )
+    rest = X.shape[1] % group
+    if isinstance(rest, Dim) or rest:
+        raise ShapeError(f"channels of the input ({X.shape[1]}) must be a multiple of {group}")
+    _check_kernel_shape(W.shape[2:], kernel_shape)
+    windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
+    windows.check(X.rank - 2)
+    for what, given in (("output_padding", output_padding), ("output_shape", output_shape)):
+        if given and len(given) != X.rank - 2:
+            raise ShapeError(f"needs {what} for {X.rank - 2} axes of space, got {list(given)}")
+    spread = Spread(windows, X.shape[2:], output_padding, output_shape)
+    for axis, size in enumerate(spread.outputs):
+        if not isinstance(size, Dim) and size < 1:
+            raise ShapeError(f"pads leave nothing of axis {axis + 2}")
+    return (X.shape[0], W.shape[1] * group, *spread.outputs), X.dtype
+
+
+def _conv_transpose_multiply_adds(node: Node) -> Any:
+    x, kernel = node.operands[:2]
+    assert x is not None
+    assert kernel is not None
+    return size_of(x.shape) * size_of(kernel.shape[1:])
+
+
+@op(
+    "ConvTranspose", since=11, infer=_infer_conv_transpose,
+    multiply_adds=_conv_transpose_multiply_adds,
+)  # fmt: skip
+@half_in_single
+def conv_transpose_op(
+    X: Any, W: Any, B: Any = None, *, auto_pad: str = "NOTSET", dilations: Ints = None,
+    group: int = 1, kernel_shape: Ints = None, output_padding: Ints = None,
+    output_shape: Ints = None, pads: Ints = None, strides: Ints = None,
+) -> Any:  # fmt: skip
+    """Transposed convolution of [N, C, ...] with a kernel [C, M / group, ...]."""
+    batch, channels = X.shape[:2]
+    depth = W.shape[1]
+    if W.shape[0] != channels or channels % group:
+        raise ValueError("channels do not fit")
+    sizes = X.shape[2:]
+    windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
+    spread = Spread(windows, sizes, output_padding, output_shape)
+    each = channels // group
+    kernel = W.reshape(group, each, -1).swapaxes(1, 2)
+    columns = np.matmul(kernel, X.reshape(batch, group, each, math.prod(sizes)))
+    columns = columns.reshape(batch, group * depth, *windows.kernel, *sizes)
+    y = np.zeros((batch, group * depth, *spread.outputs), X.dtype)
+    if B is not None:
+        y += B.reshape(-1, *(1,) * len(sizes))
+    everything = (slice(None), slice(None))
+    ranges = [
+        [
+            _within(tap * dilation - before, stride, size, output)
+            for tap in range(count)
+        ]
+        for count, dilation, before, stride, size, output in zip(
+            windows.kernel, windows.dilations, spread.before, windows.strides, sizes,
+            spread.outputs, strict=True,
+        )
+    ]  # fmt: skip
+    for tap in itertools.product(*map(range, windows.kernel)):
+        pairs = [ranges[i][t] for i, t in enumerate(tap)]
+        source = columns[(*everything, *tap)][(*everything, *(s for s, _ in pairs))]
+        y[(*everything, *(place for _, place in pairs))] += source
+    return y
+
+
+def conv_transpose(
+    x: Any, w: Any, bias: Any = None, *, strides: Any = None, pads: Any = None,
+    dilations: Any = None, group: int = 1, auto_pad: str = "NOTSET", output_padding: Any = None,
+    output_shape: Any = None,
+) -> Any:  # fmt: skip
+    """Transposed convolution, channels first: the gradient of `conv` with respect to its input.
+
+    Args:
+        x: [N, C, D1, ...] with 1 to 3 axes of space.
+        w: kernel [C, M / group, K1, ...].
+        bias: [M].
+        strides: a number or one an axis.
+        pads: taken off the result: a number, one an axis, or before and after each axis.
+        dilations: step between taps, a number or one an axis.
+        group: channels are split into so many groups.
+        auto_pad: "SAME_UPPER" and "SAME_LOWER" make the output `strides` times as large.
+        output_padding: added at the end of each axis of the output.
+        output_shape: sizes of the output's axes of space, from which the pads follow.
+
+    Raises:
+        ShapeError: channels, kernel and input do not fit.
+    """
+    x = resolved(x)
+    rank = x.ndim - 2
+    attrs = {**_window_attrs(rank, strides, dilations, pads), **_other(group, auto_pad)}
+    if output_padding is not None and any(_each(output_padding, rank)):
+        attrs["output_padding"] = _each(output_padding, rank)
+    if output_shape is not None:
+        attrs["output_shape"] = _each(output_shape, rank)
+    return conv_transpose_op(x, w, bias, **attrs)
+
+
+# -- pooling --------------------------------------------------------------------------------------
+
+
+def _infer_pool(
+    X: Value, *, kernel_shape: Sequence[int], auto_pad: str = "NOTSET", ceil_mode: int = 0,
+    count_include_pad: int = 0, dilations: Ints = None, pads: Ints = None,
+    storage_order: int = 0, strides: Ints = None,
+) -> Inferred:  # fmt: skip
+    if X.rank < 3:
+        raise ShapeError(f"an image is [N, C, D1, ...], got {shape_text(X.shape)}")
+    windows = Windows(kernel_shape, strides, dilations, pads, auto_pad)
+    windows.check(X.rank - 2)
+    return (*X.shape[:2], *windows.counts(X.shape[2:], ceil_mode)), X.dtype
+
+
+def _infer_max_pool(X: Value, **attrs: Any) -> Inferred:
+    require_kind(X, "fiu", "a numeric dtype")
+    return _infer_pool(X, **attrs)
+
+
+def _infer_average_pool(X: Value, **attrs: Any) -> Inferred:
+    _image(X)
+    return _infer_pool(X, **attrs)
+
+
+def _reduce_axis(
+    x: Any, axis: int, windows: Windows, count: int, before: int, ufunc: Any, empty: Any
+) -> Any:
+    """Windows along one axis reduced, a tap at a time; places outside count as `empty`."""
+    stride, dilation = windows.strides[axis - 2], windows.dilations[axis - 2]
+    size, taps = x.shape[axis], windows.kernel[axis - 2]
+    if taps == 1 and stride == 1 and count == size:
+        return x
+    lead = (slice(None),) * axis
+    ranges = [_within(tap * dilation - before, stride, count, size) for tap in range(taps)]
+    inside = [p for i, p in ranges if (i.start, i.stop) == (0, count)]
+    partial = [(i, p) for i, p in ranges if (i.start, i.stop) != (0, count)]
+    if len(inside) > 1:
+        y = ufunc(x[(*lead, inside[0])], x[(*lead, inside[1])])
+    elif inside:
+        y = x[(*lead, inside[0])].copy()
+    else:
+        y = np.full((*x.shape[:axis], count, *x.shape[axis + 1 :]), empty, x.dtype)
+    for place in inside[2:]:
+        ufunc(y, x[(*lead, place)], out=y)
+    for at, place in partial:
+        part = y[(*lead, at)]
+        ufunc(part, x[(*lead, place)], out=part)
+    return y
+
+
+def _reduce(
+    x: Any, windows: Windows, counts: Sequence[int], widths: Sequence[Pair], ufunc: Any, empty: Any
+) -> Any:
+    y = x
+    for i, (before, _) in enumerate(widths):
+        y = _reduce_axis(y, i + 2, windows, counts[i], before, ufunc, empty)
+    return y.copy() if y is x else y
+
+
+@op("MaxPool", since=12, infer=_infer_max_pool)
+def max_pool_op(
+    X: Any, *, kernel_shape: Sequence[int], auto_pad: str = "NOTSET", ceil_mode: int = 0,
+    dilations: Ints = None, pads: Ints = None, storage_order: int = 0, strides: Ints = None,
+) -> Any:  # fmt: skip
+    """Largest element of every window, padding not counted."""
+    windows = Windows(kernel_shape, strides, dilations, pads, auto_pad)
+    sizes = X.shape[2:]
+    counts = windows.counts(sizes, ceil_mode)
+    empty = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
+    return _reduce(X, windows, counts, windows.widths(sizes, counts), np.maximum, empty)
+
+
+@op("AveragePool", since=11, infer=_infer_average_pool)
+@half_in_single
+def average_pool_op(
+    X: Any, *, kernel_shape: Sequence[int], auto_pad: str = "NOTSET", ceil_mode: int = 0,
+    count_include_pad: int = 0, dilations: Ints = None, pads: Ints = None, strides: Ints = None,
+) -> Any:  # fmt: skip
+    """Mean of every window, with or without the padding."""
+    windows = Windows(kernel_shape, strides, dilations, pads, auto_pad)
+    sizes = X.shape[2:]
+    counts = windows.counts(sizes, ceil_mode)
+    widths = windows.widths(sizes, counts)
+    y = _reduce(X, windows, counts, widths, np.add, 0)
+    number: Any = 1
+    for i, (before, after) in enumerate(widths):
+        starts = np.arange(counts[i]) * windows.strides[i] - before
+        taps = starts[:, None] + np.arange(windows.kernel[i]) * windows.dilations[i]
+        low, high = (-before, sizes[i] + after) if count_include_pad else (0, sizes[i])
+        inside = np.maximum(((taps >= low) & (taps < high)).sum(1), 1)
+        if inside.size and (inside == inside[0]).all():
+            number = number * inside[0]
+        else:
+            number = number * inside.reshape(-1, *(1,) * (len(sizes) - 1 - i))
+    y /= np.asarray(number, y.dtype)
+    return y
+
+
+def _pool_attrs(
+    x: Any, kernel: Any, strides: Any, pads: Any, dilations: Any, auto_pad: str, ceil_mode: bool
+) -> dict[str, Any]:
+    rank = x.ndim - 2
+    sizes = _each(kernel, rank)
+    attrs = {
+        "kernel_shape": sizes,
+        **_window_attrs(rank, sizes if strides is None else strides, dilations, pads),
+        **_other(1, auto_pad),
+    }
+    return {**attrs, "ceil_mode": 1} if ceil_mode else attrs
+
+
+def max_pool(
+    x: Any, kernel: Any, *, strides: Any = None, pads: Any = None, dilations: Any = None,
+    auto_pad: str = "NOTSET", ceil_mode: bool = False,
+) -> Any:  # fmt: skip
+    """Largest element of every window, channels first.
+
+    Args:
+        x: [N, C, D1, ...].
+        kernel: size of the windows, a number or one an axis.
+        strides: step between windows; the size of the windows where it is not given.
+        pads: around the input, never the largest: as in `conv`.
+        dilations: step between the elements of a window.
+        auto_pad: as in `conv`.
+        ceil_mode: whether the last window may hang over the end.
+
+    Raises:
+        ShapeError: the windows do not fit the input.
+    """
+    x = resolved(x)
+    return max_pool_op(x, **_pool_attrs(x, kernel, strides, pads, dilations, auto_pad, ceil_mode))
+
+
+def average_pool(
+    x: Any, kernel: Any, *, strides: Any = None, pads: Any = None, dilations: Any = None,
+    auto_pad: str = "NOTSET", ceil_mode: bool = False, count_include_pad: bool = False,
+) -> Any:  # fmt: skip
+    """Mean of every window, channels first; see `max_pool`.
+
+    `count_include_pad` says whether padding counts as zeros, or not at all.
+    """
+    x = resolved(x)
+    attrs = _pool_attrs(x, kernel, strides, pads, dilations, auto_pad, ceil_mode)
+    if count_include_pad:
+        attrs["count_include_pad"] = 1
+    return average_pool_op(x, **attrs)
+
+
+def _infer_global_pool(X: Value) -> Inferred:
+    _image(X)
+    ones: tuple[DimLike, ...] = (1,) * (X.rank - 2)
+    return (*X.shape[:2], *ones), X.dtype
+
+
+@op("GlobalAveragePool", since=1, infer=_infer_global_pool)
+@half_in_single
+def global_average_pool(X: Any) -> Any:
+    """Mean over all axes of space: [N, C, D1, ...] to [N, C, 1, ...]."""
+    count = math.prod(X.shape[2:])
+    total = np.add.reduce(X.reshape(*X.shape[:2], count), axis=2)
+    total /= X.dtype.type(count)
+    return total.reshape(*X.shape[:2], *(1,) * (X.ndim - 2))
+
+
+@op("GlobalMaxPool", since=1, infer=_infer_global_pool)
+def global_max_pool(X: Any) -> Any:
+    """Largest element over all axes of space: [N, C, D1, ...] to [N, C, 1, ...]."""
+    return np.maximum.reduce(X, axis=tuple(range(2, X.ndim)), keepdims=True)

@@ -1,0 +1,335 @@
+"""Random operators: a counter-based integer hash, the same bits in NumPy and in onnxruntime.
+
+Element `i` of a draw is `hash(i, key, seed)`. The key comes from the path of the layer call and
+the number of the draw in it; the seed is an input of the program. The hash is two rounds of a
+multiply-xorshift permutation of 32-bit integers ("lowbias32" of C. Wellons, whose bias is 0.17
+where a perfect permutation has 0), with a key word added before each round.
+
+Normal numbers take only operations that IEEE 754 rounds exactly (`+ - * / sqrt` in double
+precision), so that they too have equal bits everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphctx.context import current, current_seed, fresh_seed
+from graphctx.errors import ShapeError, TraceError
+from graphctx.graph import Value
+from graphctx.ops.elementwise import abs as absolute
+from graphctx.ops.elementwise import (
+    astype,
+    bitwise_right_shift,
+    bitwise_xor,
+    clip,
+    greater_equal,
+    sqrt,
+    where,
+)
+from graphctx.ops.reductions import reduce_prod
+from graphctx.ops.shape import range_op, reshape_op
+from graphctx.ops.shape import shape as shape_of
+from graphctx.ops.table import TABLE, Inferred, constant_ints, op, require_kind
+from graphctx.spec import Dim
+from graphctx.tensor import ArrayOperators, Tensor
+
+# The raw operators: integer division that truncates, remainder.
+div, mod = TABLE["Div"], TABLE["Mod"]
+
+_BLOCK = 1 << 14  # elements that stay in the first-level cache while they are hashed
+_MASK = 0xFFFFFFFF
+_SECOND = 0x9E3779B9  # tells the second stream of a normal draw from the first
+
+
+def _mix(x: int) -> int:
+    """The 32-bit permutation on one Python integer."""
+    x ^= x >> 16
+    x = (x * 0x7FEB352D) & _MASK
+    x ^= x >> 15
+    x = (x * 0x846CA68B) & _MASK
+    return x ^ (x >> 16)
+
+
+def _key_words(key: int, seed: int) -> tuple[int, int]:
+    """The two 32-bit words that a key and a seed give the hash."""
+    first = _mix((seed % 2**32) ^ (key & _MASK))
+    return first, _mix(((seed >> 32) ^ (key >> 32) ^ first) & _MASK)
+
+
+def _hash_block(start: int, count: int, words: tuple[int, int]) -> Any:
+    x = np.arange(start, start + count, dtype=np.uint32)
+    scratch = np.empty_like(x)
+    for word in words:
+        x += np.uint32(word)
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            np.right_shift(x, np.uint32(shift), out=scratch)
+            x ^= scratch
+            x *= np.uint32(factor)
+        np.right_shift(x, np.uint32(16), out=scratch)
+        x ^= scratch
+    return x
+
+
+def _by_block(shape: Any, dtype: Any, fill: Callable[[int, int], Any]) -> Any:
+    """An array of a shape, computed block by block."""
+    dims = tuple(int(n) for n in np.asarray(shape).reshape(-1))
+    size = int(np.prod(dims, dtype=np.int64))
+    if size > 2**32:
+        raise ShapeError(f"a random draw has at most 2**32 elements, got shape {dims}")
+    flat = np.empty(size, dtype)
+    for start in range(0, size, _BLOCK):
+        count = min(_BLOCK, size - start)
+        flat[start : start + count] = fill(start, count)
+    return flat.reshape(dims)
+
+
+def _mix_tensor(x: Any) -> Any:
+    """The 32-bit permutation on a tensor."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = bitwise_xor(x, bitwise_right_shift(x, np.uint32(shift)))
+        x = x * np.uint32(factor)
+    return bitwise_xor(x, bitwise_right_shift(x, np.uint32(16)))
+
+
+def _bits_tensor(shape: Tensor, seed: Tensor, key: int, second: int = 0) -> Any:
+    """The hash as a graph of integer operators."""
+    two32 = np.int64(2**32)
+    low = astype(mod(seed, two32), "uint32")
+    high = astype(div(seed, two32), "uint32")
+    first = _mix_tensor(bitwise_xor(low, np.uint32(key & _MASK)))
+    word = _mix_tensor(bitwise_xor(bitwise_xor(high, np.uint32(key >> 32)), first))
+    if second:
+        word = bitwise_xor(word, np.uint32(second))
+    size = reduce_prod(shape, keepdims=0)
+    counter = astype(range_op(np.int64(0), size, np.int64(1)), "uint32")
+    x = _mix_tensor(_mix_tensor(counter + first) + word)
+    return reshape_op(x, shape)
+
+
+def _infer(dtype: str) -> Callable[..., Inferred]:
+    def infer(shape: Value, seed: Value, *, key: int) -> Inferred:
+        if shape.dims is not None:
+            return tuple(shape.dims), np.dtype(dtype)
+        return constant_ints(shape, "the shape of a random draw"), np.dtype(dtype)
+
+    return infer
+
+
+@op(
+    "random_bits",
+    infer=_infer("uint32"),
+    expand=lambda shape, seed, *, key: _bits_tensor(shape, seed, key),
+)
+def random_bits_op(shape, seed, *, key):  # type: ignore[no-untyped-def]
+    """Uniform 32-bit words. `shape`: int64 vector; `seed`: int64 scalar; `key`: 64-bit integer."""
+    words = _key_words(key, int(seed))
+    return _by_block(shape, np.uint32, lambda start, count: _hash_block(start, count, words))
+
+
+def _unit(bits: Any) -> Any:
+    """24 random bits as float32 in [0, 1)."""
+    return (bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
+@op(
+    "random_uniform",
+    infer=_infer("float32"),
+    expand=lambda shape, seed, *, key: (
+        astype(bitwise_right_shift(_bits_tensor(shape, seed, key), np.uint32(8)), "float32")
+        * np.float32(2.0**-24)
+    ),
+)
+def random_uniform_op(shape, seed, *, key):  # type: ignore[no-untyped-def]
+    """Uniform float32 in [0, 1), multiples of 2**-24."""
+    words = _key_words(key, int(seed))
+    return _by_block(
+        shape, np.float32, lambda start, count: _unit(_hash_block(start, count, words))
+    )
+
+
+# sin(x) = x * sum((-1)^k x^2k / (2k+1)!), to 4e-14 on [-pi/2, pi/2].
+_SINE = [1.0, -1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800, 1 / 6227020800,
+         -1 / 1307674368000, 1 / 355687428096000]  # fmt: skip
+
+
+def _horner(coefficients: list[float], x: Any) -> Any:
+    total = x * coefficients[-1] + coefficients[-2]
+    for coefficient in reversed(coefficients[:-2]):
+        total = total * x + coefficient
+    return total
+
+
+def _box_muller(first: Any, second: Any, root: Callable[[Any], Any], magnitude: Any) -> Any:
+    """A standard normal from two doubles that hold 32-bit integers (Box and Muller 1958).
+
+    The logarithm is 64 times that of the 64th root, by `log v = 2 atanh((v - 1) / (v + 1))`; the
+    cosine of the angle is a sine after exact reductions.
+    """
+    v = (first + 0.5) * 2.0**-32
+    for _ in range(6):
+        v = root(v)
+    s = (v - 1.0) / (v + 1.0)
+    log = s * 128.0 * _horner([1.0, 1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13, 1 / 15], s * s)
+    angle = (magnitude(second * 2.0**-32 - 0.5) - 0.25) * (2 * np.pi)
+    return root(log * -2.0) * (angle * _horner(_SINE, angle * angle))
+
+
+def _normal_block(start: int, count: int, words: tuple[int, int]) -> Any:
+    first = _hash_block(start, count, words).astype(np.float64)
+    second = _hash_block(start, count, (words[0], words[1] ^ _SECOND)).astype(np.float64)
+    return _box_muller(first, second, np.sqrt, np.abs)
+
+
+def _normal_tensor(shape: Tensor, seed: Tensor, *, key: int) -> Any:
+    first = astype(_bits_tensor(shape, seed, key), "float64")
+    second = astype(_bits_tensor(shape, seed, key, _SECOND), "float64")
+    return astype(_box_muller(first, second, sqrt, absolute), "float32")
+
+
+@op("random_normal", infer=_infer("float32"), expand=_normal_tensor)
+def random_normal_op(shape, seed, *, key):  # type: ignore[no-untyped-def]
+    """Standard normal float32."""
+    words = _key_words(key, int(seed))
+    return _by_block(shape, np.float32, lambda start, count: _normal_block(start, count, words))
+
+
+def _infer_dropout(x: Value, rate: Value, seed: Value, *, key: int) -> Inferred:
+    require_kind(x, "f", "a floating dtype")
+    if rate.shape:
+        raise ShapeError("the rate must be a scalar")
+    return x.shape, x.dtype
+
+
+def _dropout_tensor(x: Tensor, rate: Tensor, seed: Tensor, *, key: int) -> Any:
+    one = np.asarray(1, x.dtype)
+    zero = np.asarray(0, x.dtype)
+    rate = clip(rate, zero, one)
+    bits = bitwise_right_shift(_bits_tensor(shape_of(x), seed, key), np.uint32(8))
+    threshold = astype(astype(rate, "float64") * 2.0**24, "uint32")
+    return where(greater_equal(bits, threshold), x * div(one, one - rate), zero)
+
+
+@op("dropout", infer=_infer_dropout, expand=_dropout_tensor)
+def dropout_op(x, rate, seed, *, key):  # type: ignore[no-untyped-def]
+    """Elements are 0 with probability `rate` (to 2**-24), else scaled by `1 / (1 - rate)`."""
+    x = np.asarray(x)
+    rate = x.dtype.type(min(max(rate, 0), 1))
+    threshold = np.uint32(float(rate) * 2.0**24)
+    words = _key_words(key, int(seed))
+    keep = _by_block(
+        x.shape, bool, lambda start, count: (_hash_block(start, count, words) >> 8) >= threshold
+    )
+    one = x.dtype.type(1)
+    scale = one / (one - rate) if rate < 1 else x.dtype.type(0)
+    return np.where(keep, x * scale, x.dtype.type(0))
+
+
+# -- what users call ------------------------------------------------------------------------------
+
+
+def _draw() -> tuple[int, Any]:
+    """(key, seed) of the next random draw of the running layer call."""
+    frame = current.get()
+    while frame is not None and frame.layer is None:
+        frame = frame.parent if frame.parent is not None else None
+    if frame is None:
+        path, count = "", 0
+    else:
+        path, count = frame.path, frame.draws
+        frame.draws += 1
+    digest = hashlib.blake2b(f"{path}:{count}".encode(), digest_size=8).digest()
+    key = int.from_bytes(digest, "little")
+    if frame is not None and frame.tracer is not None:
+        return key, frame.tracer.seed()
+    seed = current_seed()
+    return key, np.asarray(fresh_seed() if seed is None else seed, np.int64)
+
+
+def _recorded(name: str, *operands: Any, key: int) -> Any:
+    """Apply a random op; in a trace always as a node, whatever its operands are."""
+    frame = current.get()
+    if frame is not None and frame.tracer is not None:
+        return frame.tracer.record(TABLE[name], operands, {"key": key})
+    functional = next((x for x in operands if isinstance(x, Tensor)), None)
+    if functional is not None:
+        raise TraceError(
+            "a random operator cannot be applied to a functional model's tensor directly: its "
+            "numbers would have no layer to belong to; put it into a layer's call"
+        )
+    return TABLE[name](*operands, key=key)
+
+
+def _shape_operand(shape: Any) -> Any:
+    if isinstance(shape, (int, np.integer, Dim)):
+        shape = (shape,)
+    if isinstance(shape, ArrayOperators):
+        return shape
+    shape = tuple(shape)
+    if any(isinstance(dim, (Dim, Tensor)) for dim in shape):
+        return shape
+    return np.asarray(shape, np.int64).reshape(-1)
+
+
+def random_bits(shape: Any) -> Any:
+    """Random uint32 words, uniform over all 2**32 values."""
+    key, seed = _draw()
+    return _recorded("random_bits", _shape_operand(shape), seed, key=key)
+
+
+def random_uniform(shape: Any, low: Any = 0.0, high: Any = 1.0, dtype: Any = "float32") -> Any:
+    """Random numbers uniform over [low, high), from 24 random bits each."""
+    key, seed = _draw()
+    unit = astype(_recorded("random_uniform", _shape_operand(shape), seed, key=key), dtype)
+    plain = isinstance(low, float) and isinstance(high, float)
+    return unit if plain and (low, high) == (0.0, 1.0) else unit * (high - low) + low
+
+
+def random_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32") -> Any:
+    """Random numbers from a normal distribution."""
+    key, seed = _draw()
+    unit = astype(_recorded("random_normal", _shape_operand(shape), seed, key=key), dtype)
+    plain = isinstance(mean, float) and isinstance(stddev, float)
+    return unit if plain and (mean, stddev) == (0.0, 1.0) else unit * stddev + mean
+
+
+def random_bernoulli(shape: Any, probability: Any = 0.5) -> Any:
+    """Random bools that are True with a probability."""
+    key, seed = _draw()
+    return _recorded("random_uniform", _shape_operand(shape), seed, key=key) < probability
+
+
+def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
+    """Set elements to 0 with probability `rate` and scale the others by `1 / (1 - rate)`.
+
+    Args:
+        x: floating tensor of any shape.
+        rate: number in [0, 1], or a scalar tensor.
+        noise_shape: shape of the mask, broadcast against `x`; 1 shares a mask along an axis.
+
+    Raises:
+        ShapeError: a rate outside [0, 1].
+    """
+    if not isinstance(rate, ArrayOperators):
+        rate = float(rate)
+        if not 0 <= rate <= 1:
+            raise ShapeError(f"dropout: a rate is in [0, 1], got {rate}")
+    if isinstance(x, ArrayOperators):
+        x = x.resolve()
+    else:
+        x = np.asarray(x)
+    if noise_shape is not None:
+        mask = random_uniform(noise_shape) >= rate
+        scale = 1 / (1 - rate) if isinstance(rate, ArrayOperators) or rate < 1 else 0.0
+        return where(mask, x * scale, np.asarray(0, x.dtype))
+    key, seed = _draw()
+    rate = astype(rate, x.dtype) if isinstance(rate, ArrayOperators) else x.dtype.type(rate)
+    return _recorded("dropout", x, rate, seed, key=key)
+
+
+__all__ = [
+    "dropout", "random_bernoulli", "random_bits", "random_normal", "random_uniform",
+]  # fmt: skip

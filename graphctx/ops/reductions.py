@@ -1,0 +1,590 @@
+"""Operators that reduce axes, search along them, or accumulate along one.
+
+ONNX's reductions take their axes as a constant tensor and keep the dtype. The public functions
+have NumPy's signature and dtypes: `sum` of int32 is int64, `mean` of integers is float64.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphctx.errors import DTypeError, ShapeError
+from graphctx.graph import Value
+from graphctx.ops.elementwise import (
+    BOOL,
+    abs,
+    add,
+    astype,
+    divide,
+    exp,
+    log,
+    maximum,
+    multiply,
+    pow,
+    sqrt,
+    square,
+    subtract,
+)
+from graphctx.ops.rules import composite, dtype_of, half_in_single, recorder_of, tensor
+from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
+from graphctx.spec import Dim, as_dtype, size_of
+from graphctx.tensor import Tensor, where as location
+
+INT64 = np.dtype(np.int64)
+
+# -- records --------------------------------------------------------------------------------------
+
+
+def _reduced(kinds: str) -> Callable[..., Inferred]:
+    """Inference of a reduction of dtypes of these kinds."""
+
+    def infer(
+        data: Value, axes: Value | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Inferred:
+        require_kind(data, kinds, "a numeric dtype" if "i" in kinds else "a floating dtype")
+        given = () if axes is None else constant_ints(axes, "axes")
+        found = _axes_of(given, data.rank, noop_with_empty_axes)
+        shape = tuple(
+            1 if axis in found else dim
+            for axis, dim in enumerate(data.shape)
+            if keepdims or axis not in found
+        )
+        return shape, data.dtype
+
+    return infer
+
+
+def _axes_of(given: Sequence[int], rank: int, noop_with_empty_axes: int) -> tuple[int, ...]:
+    if not given:
+        return () if noop_with_empty_axes else tuple(range(rank))
+    found = tuple(normalize_axis(int(axis), rank) for axis in given)
+    if len(set(found)) != len(found):
+        raise ShapeError(f"axes {list(given)} name an axis twice")
+    return found
+
+
+def _axis(axes: Any, noop_with_empty_axes: int) -> tuple[int, ...] | None:
+    """ONNX's axes as NumPy takes them."""
+    if axes is None or not axes.size:
+        return () if noop_with_empty_axes else None
+    return tuple(axes.tolist())
+
+
+def _numeric_reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
+    """A kernel from `reduce(data, axis=, keepdims=)`."""
+
+    def kernel(
+        data: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
+    ) -> Any:
+        axis = _axis(axes, noop_with_empty_axes)
+        return reduce(data, axis=axis, keepdims=bool(keepdims))
+
+    return kernel
+
+
+def _sum_of(x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.add.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+
+
+def _mean_of(x: Any, axis: Any, keepdims: bool) -> Any:
+    if x.dtype == np.float16:
+        return _mean_of(x.astype(np.float32), axis, keepdims).astype(np.float16)
+    total = np.add.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    count = _count(x.shape, axis)
+    if x.dtype.kind == "f":
+        return np.true_divide(total, x.dtype.type(count))
+    count = np.asarray(count, x.dtype)
+    return np.floor_divide(np.subtract(total, np.fmod(total, count)), count)
+
+
+def _count(shape: Sequence[Any], axis: Any) -> Any:
+    if axis is None:
+        return size_of(shape)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return size_of([shape[i] for i in axes])
+
+
+def _lowest(dtype: np.dtype[Any]) -> Any:
+    if dtype.kind == "f":
+        return -np.inf
+    return False if dtype.kind == "b" else np.iinfo(dtype).min
+
+
+def _highest(dtype: np.dtype[Any]) -> Any:
+    if dtype.kind == "f":
+        return np.inf
+    return True if dtype.kind == "b" else np.iinfo(dtype).max
+
+
+def _max_of(x: Any, axis: Any, keepdims: bool) -> Any:
+    if not x.size:
+        return np.maximum.reduce(x, axis=axis, keepdims=keepdims, initial=_lowest(x.dtype))
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _min_of(x: Any, axis: Any, keepdims: bool) -> Any:
+    if not x.size:
+        return np.minimum.reduce(x, axis=axis, keepdims=keepdims, initial=_highest(x.dtype))
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _in_float(reduce: Callable[..., Any]) -> Callable[..., Any]:
+    """Integers are reduced as float64 and cut off; float16 is reduced as float32."""
+
+    def convert(x: Any, axis: Any, keepdims: bool) -> Any:
+        if x.dtype.kind == "f" and x.dtype != np.float16:
+            return reduce(x, axis, keepdims)
+        wide = x.astype(np.float32 if x.dtype == np.float16 else np.float64)
+        return np.asarray(reduce(wide, axis, keepdims)).astype(x.dtype)
+
+    return convert
+
+
+def _log_sum_exp(x: Any, axis: Any, keepdims: bool) -> Any:
+    largest = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    # Where all are infinite of one sign, x - largest has no value: the answer is largest itself.
+    shift = np.where(np.isfinite(largest), largest, x.dtype.type(0))
+    total = np.add.reduce(np.exp(x - shift), axis=axis, keepdims=keepdims)
+    with np.errstate(divide="ignore"):
+        found = np.log(total)
+    return found + (shift if keepdims else shift.reshape(np.shape(found)))
+
+
+@op("ReduceSum", since=13, infer=_reduced("iuf"))
+def reduce_sum(data: Any, axes: Any = None, *, keepdims: int = 1,
+               noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Sum; integers wrap around."""
+    return _sum_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+@op("ReduceMean", since=18, infer=_reduced("iuf"))
+def reduce_mean(data: Any, axes: Any = None, *, keepdims: int = 1,
+                noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Mean; of integers it is truncated."""
+    return _mean_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+@op("ReduceMax", since=20, infer=_reduced("iufb"))
+def reduce_max(data: Any, axes: Any = None, *, keepdims: int = 1,
+               noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Largest element; the lowest number there is of no elements."""
+    return _max_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+@op("ReduceMin", since=20, infer=_reduced("iufb"))
+def reduce_min(data: Any, axes: Any = None, *, keepdims: int = 1,
+               noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Smallest element; the highest number there is of no elements."""
+    return _min_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+def _prod_content(data: Any, axes: Any, *, keepdims: int = 1, **_: Any) -> Any:
+    return (size_of(data),)
+
+
+@op("ReduceProd", since=18, infer=_reduced("iuf"), content=_prod_content)
+def reduce_prod(data: Any, axes: Any = None, *, keepdims: int = 1,
+                noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Product; integers wrap around."""
+    axis = _axis(axes, noop_with_empty_axes)
+    return np.multiply.reduce(data, axis=axis, dtype=data.dtype, keepdims=bool(keepdims))
+
+
+@op("ReduceL1", since=18, infer=_reduced("iuf"))
+def reduce_l1(data: Any, axes: Any = None, *, keepdims: int = 1,
+              noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Sum of absolute values."""
+    return _sum_of(np.absolute(data), _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+def _l2_of(x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.sqrt(_sum_of(np.square(x), axis, keepdims))
+
+
+@op("ReduceL2", since=18, infer=_reduced("iuf"))
+def reduce_l2(data: Any, axes: Any = None, *, keepdims: int = 1,
+              noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Square root of the sum of squares."""
+    return _in_float(_l2_of)(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+@op("ReduceSumSquare", since=18, infer=_reduced("iuf"))
+def reduce_sum_square(data: Any, axes: Any = None, *, keepdims: int = 1,
+                      noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Sum of squares."""
+    return _sum_of(np.square(data), _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+def _log_sum(x: Any, axis: Any, keepdims: bool) -> Any:
+    return np.log(_sum_of(x, axis, keepdims))
+
+
+@op("ReduceLogSum", since=18, infer=_reduced("iuf"))
+def reduce_log_sum(data: Any, axes: Any = None, *, keepdims: int = 1,
+                   noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Logarithm of the sum."""
+    return _in_float(_log_sum)(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+@op("ReduceLogSumExp", since=18, infer=_reduced("iuf"))
+def reduce_log_sum_exp(data: Any, axes: Any = None, *, keepdims: int = 1,
+                       noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
+    """Logarithm of the sum of exponentials, without overflow."""
+    return _in_float(_log_sum_exp)(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
+
+
+def _infer_arg(
+    data: Value, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
+) -> Inferred:
+    require_kind(data, "iuf", "a numeric dtype")
+    axis = normalize_axis(axis, data.rank)
+    kept = (1,) if keepdims else ()
+    return data.shape[:axis] + kept + data.shape[axis + 1 :], INT64
+
+
+def _arg_kernel(name: str) -> Callable[..., Any]:
+    def kernel(data: Any, axis: int, keepdims: int, select_last_index: int) -> Any:
+        if not select_last_index:
+            return getattr(data, name)(axis, keepdims=bool(keepdims))
+        found = getattr(np.flip(data, axis), name)(axis, keepdims=bool(keepdims))
+        return data.shape[axis] - 1 - found
+
+    return kernel
+
+
+_argmax_of = _arg_kernel("argmax")
+_argmin_of = _arg_kernel("argmin")
+
+
+@op("ArgMax", since=12, infer=_infer_arg)
+def arg_max(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
+    """Index of the largest element along an axis; of several, the first or the last one."""
+    return _argmax_of(data, axis, keepdims, select_last_index)
+
+
+@op("ArgMin", since=12, infer=_infer_arg)
+def arg_min(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
+    """Index of the smallest element along an axis; of several, the first or the last one."""
+    return _argmin_of(data, axis, keepdims, select_last_index)
+
+
+def _infer_cumulative(x: Value, axis: Value, *, exclusive: int = 0, reverse: int = 0) -> Inferred:
+    require_kind(x, "iuf", "a numeric dtype")
+    require_kind(axis, "i", "an integer axis")
+    if axis.constant is not None:
+        normalize_axis(int(axis.constant.reshape(())), x.rank)
+    return x.shape, x.dtype
+
+
+def _cumulate(ufunc: Any, x: Any, axis: Any, exclusive: int, reverse: int) -> Any:
+    axis = int(axis.item())
+    if reverse:
+        x = np.flip(x, axis)
+    y = ufunc.accumulate(x, axis=axis, dtype=x.dtype)
+    if exclusive and y.size:
+        y = np.roll(y, 1, axis)
+        first = [slice(None)] * y.ndim
+        first[axis] = slice(0, 1)
+        y[tuple(first)] = ufunc.identity
+    return np.flip(y, axis) if reverse else y
+
+
+@op("CumSum", since=11, infer=_infer_cumulative)
+def cum_sum(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
+    """Sum of the elements up to each one, along an axis."""
+    return _cumulate(np.add, x, axis, exclusive, reverse)
+
+
+@op("CumProd", since=26, infer=_infer_cumulative)
+def cum_prod(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
+    """Product of the elements up to each one, along an axis."""
+    return _cumulate(np.multiply, x, axis, exclusive, reverse)
+
+
+def _infer_top_k(
+    x: Value, k: Value, *, axis: int = -1, largest: int = 1, sorted: int = 1
+) -> list[Inferred]:
+    require_kind(x, "iuf", "a numeric dtype")
+    axis = normalize_axis(axis, x.rank)
+    count = k.dims[0] if k.dims else constant_ints(k, "k")[0]
+    size = x.shape[axis]
+    if not isinstance(count, Dim) and not isinstance(size, Dim) and count > size:
+        raise ShapeError(f"k={count} of {size} elements along axis {axis}")
+    shape = x.shape[:axis] + (count,) + x.shape[axis + 1 :]
+    return [(shape, x.dtype), (shape, INT64)]
+
+
+@op("TopK", since=11, infer=_infer_top_k)
+def _top_k(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Any:
+    count = int(k.item())
+    if largest:
+        # A stable sort of the reversed axis, read backwards: the lower index first among equals.
+        order = x.shape[axis] - 1 - np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+        order = np.flip(order, axis)
+    else:
+        order = np.argsort(x, axis=axis, kind="stable")
+    chosen = np.ascontiguousarray(np.take(order, np.arange(count), axis=axis))
+    return np.take_along_axis(x, chosen, axis), chosen
+
+
+# -- public functions -----------------------------------------------------------------------------
+
+
+def _axes_operand(axis: Any) -> Any:
+    """`axis` as the axes operand; None for all axes."""
+    if axis is None:
+        return None
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    return np.asarray([operator.index(a) for a in axes], np.int64)
+
+
+def _reduce(record: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    noop = int(isinstance(axis, (tuple, list)) and not axis)
+    return record(x, _axes_operand(axis), keepdims=int(keepdims), noop_with_empty_axes=noop)
+
+
+def _summed_dtype(dtype: Any) -> Any:
+    return np.add.reduce(np.zeros(1, dtype)).dtype
+
+
+def _eager(ufunc: Any) -> Callable[..., Any]:
+    def reduce(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
+        if axis.__class__ is list:
+            axis = tuple(axis)
+        return ufunc.reduce(x, axis=axis, dtype=dtype, keepdims=keepdims)
+
+    return reduce
+
+
+@composite(_eager(np.add))
+def sum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
+    """Sum over axes; of bools and small integers it is int64, as in NumPy."""
+    x = tensor(x)
+    x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
+    return _reduce(reduce_sum, x, axis, keepdims)
+
+
+@composite(_eager(np.multiply))
+def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
+    """Product over axes; of bools and small integers it is int64, as in NumPy."""
+    x = tensor(x)
+    x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
+    return _reduce(reduce_prod, x, axis, keepdims)
+
+
+def _require_elements(x: Tensor, axis: Any, name: str) -> None:
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    for a in axes:
+        dim = x.shape[normalize_axis(a, x.ndim)]
+        if not isinstance(dim, Dim) and dim == 0:
+            raise ShapeError(f"{location()}{name} of no elements: axis {a} of {x.spec} is empty")
+
+
+@composite(_eager(np.maximum))
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Largest element over axes; NaN if there is one."""
+    x = tensor(x)
+    _require_elements(x, axis, "max")
+    return _reduce(reduce_max, x, axis, keepdims)
+
+
+@composite(_eager(np.minimum))
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Smallest element over axes; NaN if there is one."""
+    x = tensor(x)
+    _require_elements(x, axis, "min")
+    return _reduce(reduce_min, x, axis, keepdims)
+
+
+@composite(_eager(np.logical_or))
+def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether an element is true (not zero), over axes."""
+    return _reduce(reduce_max, tensor(x, BOOL), axis, keepdims)
+
+
+@composite(_eager(np.logical_and))
+def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Whether every element is true (not zero), over axes."""
+    return _reduce(reduce_min, tensor(x, BOOL), axis, keepdims)
+
+
+def _float_of(x: Any) -> Any:
+    """The operand with integers as float64, as NumPy's `mean` has it."""
+    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+
+
+def _eager_mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    x = _float_of(np.asarray(x))
+    return _mean_of(x, tuple(axis) if axis.__class__ is list else axis, keepdims)
+
+
+@composite(_eager_mean)
+def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Mean over axes; of integers it is float64."""
+    return _reduce(reduce_mean, _symbolic_float(x), axis, keepdims)
+
+
+def _symbolic_float(x: Any) -> Tensor:
+    x = tensor(x)
+    return x if x.dtype.kind == "f" else tensor(x, np.float64)
+
+
+@half_in_single
+def _variance(x: Any, *, axis: Any, keepdims: bool, correction: float) -> Any:
+    deviation = x - _mean_of(x, axis, True)
+    total = np.add.reduce(np.multiply(deviation, deviation), axis=axis, keepdims=keepdims)
+    return np.true_divide(total, x.dtype.type(np.maximum(_count(x.shape, axis) - correction, 0)))
+
+
+def _eager_var(
+    x: Any, axis: Any = None, keepdims: bool = False, *, correction: float = 0
+) -> Any:
+    if axis.__class__ is list:
+        axis = tuple(axis)
+    x = _float_of(np.asarray(x))
+    return _variance(x, axis=axis, keepdims=keepdims, correction=correction)
+
+
+@composite(_eager_var)
+def var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float = 0) -> Any:
+    """Mean squared deviation from the mean, over axes.
+
+    `correction=1` divides by one less than the number of elements.
+    """
+    x = _symbolic_float(x)
+    squares = square(subtract(x, mean(x, axis, keepdims=True)))
+    if not correction:
+        return _reduce(reduce_mean, squares, axis, keepdims)
+    count = _count(x.shape, axis)
+    divisor = subtract(astype(count, x.dtype) if isinstance(count, Dim) else float(count),
+                       float(correction))  # fmt: skip
+    return divide(_reduce(reduce_sum, squares, axis, keepdims), maximum(divisor, 0.0))
+
+
+@composite(lambda *args, **options: np.sqrt(_eager_var(*args, **options)))
+def std(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float = 0) -> Any:
+    """Square root of `var`."""
+    return sqrt(var(x, axis, keepdims, correction=correction))
+
+
+def _eager_arg(name: str) -> Callable[..., Any]:
+    def arg(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        return getattr(np.asarray(x), name)(axis, keepdims=keepdims)
+
+    return arg
+
+
+def _symbolic_arg(record: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
+    from graphctx import ops
+
+    x = tensor(x)
+    if x.dtype == BOOL:
+        x = astype(x, np.int32)
+    if axis is not None:
+        return record(x, axis=axis, keepdims=int(keepdims))
+    found = record(ops.reshape(x, (-1,)), axis=0, keepdims=0)
+    return ops.reshape(found, (1,) * len(x.shape)) if keepdims else found
+
+
+@composite(_eager_arg("argmax"))
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Index of the first largest element along an axis, or of all elements."""
+    return _symbolic_arg(arg_max, x, axis, keepdims)
+
+
+@composite(_eager_arg("argmin"))
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Index of the first smallest element along an axis, or of all elements."""
+    return _symbolic_arg(arg_min, x, axis, keepdims)
+
+
+def _accumulation(record: Any, x: Any, axis: int | None, include_initial: bool) -> Any:
+    from graphctx import ops
+
+    x = tensor(x)
+    x = astype(x, _summed_dtype(x.dtype))
+    if axis is None:
+        if len(x.shape) != 1:
+            x = ops.reshape(x, (-1,))
+        axis = 0
+    found = record(x, np.asarray(axis, np.int64))
+    if not include_initial:
+        return found
+    axis = normalize_axis(axis, len(x.shape))
+    start = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
+    identity = np.asarray(0 if record is cum_sum else 1, x.dtype)
+    return ops.concat([ops.broadcast_to(tensor(identity, like=x), start), found], axis=axis)
+
+
+def _eager_cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
+    def accumulate(x: Any, axis: int | None = None, include_initial: bool = False) -> Any:
+        x = np.asarray(x)
+        if axis is None:
+            x, axis = x.reshape(-1), 0
+        return function(x, axis=axis, include_initial=include_initial)
+
+    return accumulate
+
+
+@composite(_eager_cumulative(np.cumulative_sum))
+def cumulative_sum(x: Any, axis: int | None = None, include_initial: bool = False) -> Any:
+    """Sum of the elements up to each one along an axis; of all elements where it is None."""
+    return _accumulation(cum_sum, x, axis, include_initial)
+
+
+@composite(_eager_cumulative(np.cumulative_prod))
+def cumulative_prod(x: Any, axis: int | None = None, include_initial: bool = False) -> Any:
+    """Product of the elements up to each one along an axis; of all elements where it is None."""
+    return _accumulation(cum_prod, x, axis, include_initial)
+
+
+cumsum = cumulative_sum
+cumprod = cumulative_prod
+
+
+def _eager_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    x = _float_of(np.asarray(x))
+    return _in_float(_log_sum_exp)(x, tuple(axis) if axis.__class__ is list else axis, keepdims)
+
+
+@composite(_eager_logsumexp)
+def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """`log(sum(exp(x)))` over axes, without overflow."""
+    return _reduce(reduce_log_sum_exp, _symbolic_float(x), axis, keepdims)
+
+
+def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
+    """The `ord`-norm over axes: 1, 2, infinity, or any other number."""
+    if ord == 1:
+        return sum(abs(x), axis, keepdims)
+    if ord == 2:
+        return sqrt(sum(square(x), axis, keepdims))
+    if ord == float("inf"):
+        return max(abs(x), axis, keepdims)
+    if ord == -float("inf"):
+        return min(abs(x), axis, keepdims)
+    return pow(sum(pow(abs(x), ord), axis, keepdims), 1 / ord)
+
+
+def top_k(
+    x: Any, k: Any, axis: int = -1, *, largest: bool = True, sorted: bool = True
+) -> tuple[Any, Any]:
+    """The `k` largest (or smallest) elements along an axis, in order, and their indices.
+
+    Of equal elements the one with the lower index comes first.
+    """
+    count = k if isinstance(k, Dim) else np.asarray(operator.index(k), np.int64)
+    if isinstance(k, Dim):
+        recorder = recorder_of(k)
+        assert recorder is not None
+        count = recorder.dimensions((k,))
+    else:
+        count = np.reshape(count, (1,))
+    found: tuple[Any, Any] = _top_k(
+        x, count, axis=axis, largest=int(largest), sorted=int(sorted)
+    )
+    return found

@@ -1,0 +1,62 @@
+"""Passes: pure functions from call graph to call graph, one a file, and their order."""
+
+from __future__ import annotations
+
+from graphctx.graph import CallGraph
+from graphctx.passes.check import check
+from graphctx.passes.cse import merge_common
+from graphctx.passes.expand import expand
+from graphctx.passes.fold import fold_constants
+from graphctx.passes.fold_batch_norm import fold_batch_norm
+from graphctx.passes.layout import sink_transposes
+from graphctx.passes.prune import prune
+from graphctx.passes.simplify import simplify
+from graphctx.passes.specialize import specialize
+from graphctx.passes.uses import same_graph
+
+ROUNDS = 6
+"""How often the passes run at most; one round is enough for most graphs, a second one sees it."""
+
+
+def optimize(graph: CallGraph) -> CallGraph:
+    """Make a graph smaller without changing what it computes.
+
+    Bit for bit, but for the rounding of `fold_batch_norm`. The passes run until nothing changes
+    any more, at most `ROUNDS` times, so that the cost is linear in the size of the graph.
+    """
+    for _ in range(ROUNDS):
+        before = graph = prune(settle(graph))
+        graph = sink_transposes(graph)
+        if graph is before:
+            break
+    return graph
+
+
+def settle(graph: CallGraph) -> CallGraph:
+    """Run the passes that make a graph smaller until nothing changes any more."""
+    for _ in range(ROUNDS):
+        before = graph
+        # Known values first, as they make identities; then one node for equal ones, so that
+        # values used once are seen to be.
+        graph = merge_common(simplify(fold_constants(graph)))
+        graph = prune(fold_batch_norm(graph))
+        if same_graph(before, graph):
+            return before
+    return graph
+
+
+__all__ = [
+    "ROUNDS",
+    "check",
+    "expand",
+    "fold_batch_norm",
+    "fold_constants",
+    "merge_common",
+    "optimize",
+    "prune",
+    "same_graph",
+    "settle",
+    "simplify",
+    "sink_transposes",
+    "specialize",
+]

@@ -1,0 +1,272 @@
+"""Partial evaluation: context known, tensors unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from graphctx.context import GIVEN, REQUIRED, UNSET, value_text
+from graphctx.errors import ContextError, GraphctxError, listing, suggest
+from graphctx.executor.interpret import run_op
+from graphctx.graph import (
+    Branch,
+    Builder,
+    CallGraph,
+    ContextArgument,
+    Contexts,
+    Node,
+    Outcome,
+    Value,
+    map_outcome,
+    outcome_values,
+    rebuild,
+)
+from graphctx.passes.prune import consistent, prune
+from graphctx.tree import same_static
+
+
+def specialize(
+    graph: CallGraph, context: Mapping[str, Any] | None = None, **values: Any
+) -> CallGraph:
+    """Bind context arguments to values and leave the rest open.
+
+    Args:
+        graph: to specialize.
+        context: argument name -> value; for names that clash with parameters.
+        values: the same as keywords. `None` means "not given": the argument stays open.
+
+    Returns:
+        The residual graph: nothing of the cases not taken is left in it, no node and no weight.
+
+    Raises:
+        ContextError: an unknown name, a value outside the domain, one that was not traced, or
+            another value for an argument that is bound already.
+    """
+    assignment: dict[str, Any] = {}
+    for name, value in {**(context or {}), **values}.items():
+        if value is not None:
+            checked = check_value(graph, name, value)
+            if name in graph.contexts:
+                assignment[name] = checked
+    return bind(graph, assignment) if assignment else prune(graph)
+
+
+def check_value(graph: CallGraph, name: str, value: Any) -> Any:
+    """The value as consumers see it; see `specialize` for the errors."""
+    argument = graph.contexts.get(name)
+    if argument is None:
+        if name in graph.bound:
+            if same_static(graph.bound[name], value):
+                return value
+            raise ContextError(
+                f"{graph.name}: context argument {name!r} is already bound to "
+                f"{graph.bound[name]!r}; specialize the traced graph instead"
+            )
+        raise ContextError(
+            f"{graph.name}: no layer reads a context argument {name!r}"
+            f"{suggest(name, graph.contexts)} (open: {listing(graph.contexts)})"
+        )
+    if value is UNSET:
+        if argument.default is REQUIRED:
+            raise ContextError(
+                f"{graph.name}: context argument {name!r} has no default; give it a value "
+                f"({argument.domain})"
+            )
+        return value
+    try:
+        return argument.domain.normalize(value)
+    except ValueError:
+        domain = argument.domain
+        allowed = ", ".join(map(repr, domain.values)) if domain.is_finite else str(domain)
+        readers = ", ".join(dict.fromkeys(c.path for c in argument.consumers))
+        raise ContextError(
+            f"{graph.name}: context argument {name!r} got {value!r}; allowed: {allowed} "
+            f"(read by {readers})"
+        ) from None
+
+
+def default_assignment(graph: CallGraph) -> dict[str, Any]:
+    """The value of every open argument that nobody gives: its default, or `UNSET`.
+
+    Raises:
+        ContextError: an argument has no default.
+    """
+    return {name: default_of(graph, argument) for name, argument in graph.contexts.items()}
+
+
+def default_of(graph: CallGraph, argument: ContextArgument) -> Any:
+    """The default of one argument; see `default_assignment`."""
+    if argument.default is REQUIRED:
+        check_value(graph, argument.name, UNSET)
+    return argument.default
+
+
+def bind(graph: CallGraph, assignment: Mapping[str, Any]) -> CallGraph:
+    """The residual graph for checked values (`UNSET`: every consumer sees its own default)."""
+    evaluator = _Evaluator(assignment)
+    outcome = evaluator.resolve(graph.outcome)
+    builder = Builder()
+    new: dict[Value, Value] = {}
+    for node in _needed(outcome, evaluator):
+        if node.kind == "select":
+            taken = evaluator.taken(node)
+            if taken is not None:
+                new[node.output] = new[taken]
+                continue
+        if node.kind == "context":
+            known = evaluator.evaluate(node.output)
+            if known is not None:
+                new[node.output] = builder.constant(known, node.call)
+                continue
+        operands = tuple(None if v is None else new[v] for v in node.operands)
+        for old, value in zip(node.outputs, rebuild(node, operands, builder), strict=True):
+            new[old] = value
+    for value in graph.inputs:
+        new.setdefault(value, value)
+    bound = {**graph.bound, **assignment}
+    return prune(
+        graph.replace(
+            nodes=tuple(builder.nodes),
+            outcome=map_outcome(outcome, new.__getitem__),
+            contexts=Contexts({n: a for n, a in graph.contexts.items() if n not in assignment}),
+            bound=bound,
+            calls=tuple(call for call in graph.calls if consistent(call, bound)),
+        )
+    )
+
+
+class _Evaluator:
+    """What the assignment decides: context expressions, and so selects and outcomes."""
+
+    def __init__(self, assignment: Mapping[str, Any]) -> None:
+        self.assignment = assignment
+        self.values: dict[Value, Any] = {}
+        self._unknown: set[Value] = set()
+
+    def evaluate(self, value: Value) -> Any:
+        """The array of a value that context alone decides, or None."""
+        stack = [value]
+        while stack:
+            top = stack[-1]
+            if top in self.values or top in self._unknown:
+                stack.pop()
+                continue
+            node = top.node
+            if node.kind == "constant":
+                self.values[top] = node.data
+            elif node.kind == "context":
+                given = self.assignment.get(node.name, UNSET)
+                if given is UNSET or top.dtype is None:
+                    self._unknown.add(top)
+                else:
+                    self.values[top] = np.asarray(given, top.dtype)
+            elif node.kind in ("input", "weight") or len(node.outputs) != 1:
+                self._unknown.add(top)
+            elif node.kind == "select":
+                selector = node.operands[0]
+                assert selector is not None
+                if not self._visited(selector):
+                    stack.append(selector)
+                    continue
+                taken = self.taken(node)
+                if taken is None:
+                    self._unknown.add(top)
+                elif not self._visited(taken):
+                    stack.append(taken)
+                    continue
+                elif taken in self.values:
+                    self.values[top] = self.values[taken]
+                else:
+                    self._unknown.add(top)
+            else:
+                operands = [v for v in node.operands if v is not None]
+                if any(v in self._unknown for v in operands):
+                    self._unknown.add(top)
+                else:
+                    missing = [v for v in operands if v not in self.values]
+                    if missing:
+                        # One at a time: the first one that is unknown settles it.
+                        stack.append(missing[0])
+                        continue
+                    self._run(top)
+            stack.pop()
+        return self.values.get(value)
+
+    def _visited(self, value: Value) -> bool:
+        return value in self.values or value in self._unknown
+
+    def _run(self, value: Value) -> None:
+        operands = [None if v is None else self.values[v] for v in value.node.operands]
+        try:
+            with np.errstate(all="ignore"):
+                self.values[value] = run_op(value.node, operands)[0]
+        except Exception:
+            self._unknown.add(value)  # left for the run, which will say what is wrong
+
+    def case(self, selector: Value) -> Any:
+        """The value a selector has, None where it is open."""
+        node = selector.node
+        if node.kind == "context":
+            return self.assignment.get(node.name)
+        known = self.evaluate(selector)
+        return None if known is None else known.item()
+
+    def taken(self, node: Node) -> Value | None:
+        """The arm of a select, None where it is open."""
+        selector = node.operands[0]
+        assert selector is not None
+        case = self.case(selector)
+        return None if case is None else _pick(selector, list(node.arms()), case)
+
+    def resolve(self, outcome: Outcome) -> Outcome:
+        """The outcome without the branches that are decided."""
+        while isinstance(outcome, Branch):
+            case = self.case(outcome.selector)
+            if case is None:
+                return Branch(
+                    outcome.selector,
+                    tuple((key, self.resolve(inner)) for key, inner in outcome.cases),
+                )
+            outcome = _pick(outcome.selector, outcome.cases, case)
+        return outcome
+
+
+def _pick(selector: Value, cases: Any, case: Any) -> Any:
+    for known, chosen in cases:
+        if known is case or (known is GIVEN and case is not UNSET) or same_static(known, case):
+            return chosen
+    name = selector.node.name
+    traced = ", ".join(value_text(known) for known, _ in cases)
+    if selector.node.kind != "context":
+        raise GraphctxError(f"select on {name} has no case {case!r}")
+    raise ContextError(
+        f"context argument {name!r} was traced for {traced} only, not for {case!r}; name the "
+        f"values you need: trace(..., domains={{{name!r}: [{traced}, {value_text(case)}]}})"
+    )
+
+
+def _needed(outcome: Outcome, evaluator: _Evaluator) -> list[Node]:
+    """The nodes the outcome depends on, each after its operands; arms not taken are not entered."""
+    order: list[Node] = []
+    seen: set[int] = set()
+    stack: list[tuple[Node, bool]] = [
+        (value.node, False) for value in reversed(list(outcome_values(outcome)))
+    ]
+    while stack:
+        node, expanded = stack.pop()
+        if expanded:
+            order.append(node)
+            continue
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack.append((node, True))
+        if node.kind == "select":
+            taken = evaluator.taken(node)
+            if taken is not None:
+                stack.append((taken.node, False))
+                continue
+        stack.extend((v.node, False) for v in reversed(node.operands) if v is not None)
+    return order

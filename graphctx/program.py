@@ -1,0 +1,336 @@
+"""`compile` and `Program`: a residual graph, optimized and made callable."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphctx.context import check_seed, current_seed, fresh_seed
+from graphctx.errors import ContextError, InputError, listing, suggest
+from graphctx.executor.codegen import Code, generate
+from graphctx.graph import CallGraph, Raises, Value
+from graphctx.passes import optimize
+from graphctx.passes.specialize import bind, check_value, default_of
+from graphctx.spec import Dim, dtype_name, shape_text
+from graphctx.tree import Structure, flatten
+
+if TYPE_CHECKING:
+    from graphctx.explain import Summary
+
+
+def compile(
+    graph: CallGraph,
+    context: Mapping[str, Any] | None = None,
+    *,
+    runtime: Iterable[str] = (),
+    name: str | None = None,
+    **values: Any,
+) -> Program:
+    """Specialize and optimize a graph, and make it callable.
+
+    Args:
+        graph: what `trace` returned, or a specialized graph.
+        context: values for arguments whose names clash with other parameters.
+        runtime: names of arguments to leave open; they become keywords of the program.
+        name: of the program.
+        values: context values; arguments neither given nor in `runtime` get their defaults.
+
+    Raises:
+        ContextError: an unknown name, a value outside its domain, a missing required value, or an
+            argument that decides the structure of the outputs and so cannot stay open.
+        Exception: what the model itself raises under this context.
+    """
+    given = {k: v for k, v in {**(context or {}), **values}.items() if v is not None}
+    runtime = tuple(runtime)
+    for argument in runtime:
+        if argument not in graph.contexts:
+            raise ContextError(
+                f"{graph.name}: runtime names {argument!r}, which no layer reads"
+                f"{suggest(argument, graph.contexts)} (open: {listing(graph.contexts)})"
+            )
+        if argument in given:
+            raise ContextError(
+                f"{graph.name}: context argument {argument!r} is both given and left to run time"
+            )
+    assignment = {}
+    for key, value in given.items():
+        checked = check_value(graph, key, value)
+        if key in graph.contexts:
+            assignment[key] = checked
+    for key, open_argument in graph.contexts.items():
+        if key not in assignment and key not in runtime:
+            assignment[key] = default_of(graph, open_argument)
+    residual = bind(graph, assignment)
+    if isinstance(residual.outcome, Raises):
+        raise residual.outcome.error
+    residual.returns  # noqa: B018 - raises where an open argument decides the structure
+    return Program(optimize(residual), name=name)
+
+
+class Program:
+    """A callable residual graph.
+
+    Attributes:
+        graph: optimized; `graph.bound` is the assignment it was specialized for.
+        name: of the program.
+
+    Programs are thread-safe and never write to their inputs. They hold the values the weights had
+    when the program was compiled.
+    """
+
+    def __init__(self, graph: CallGraph, name: str | None = None) -> None:
+        self.graph = graph
+        self.name = name or graph.name
+        self._lock = threading.Lock()
+        self._inputs = {v.node.name: _Converter(v) for v in graph.inputs}
+        structure = graph.input_structure
+        self._flat = structure.kind == "tuple" and all(c.kind == "leaf" for c in structure.children)
+        self._has_seed = graph.seed is not None
+        self._contexts = tuple(graph.contexts)
+        self._code = self._generate(with_state=False)
+        self._run = self._code.function
+        self._count = len(graph.inputs)
+        self._plain = self._flat and not self._has_seed and not self._contexts
+
+    def _generate(self, *, with_state: bool) -> Code:
+        return generate(self.graph, self._inputs, with_state=with_state)
+
+    @cached_property
+    def _step_code(self) -> Code:
+        with self._lock:
+            return self._generate(with_state=True)
+
+    @property
+    def source(self) -> str:
+        """The generated Python."""
+        return self._code.source
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Input name -> `TensorSpec`."""
+        return {v.node.name: v.spec for v in self.graph.inputs}
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """Output name -> `TensorSpec`."""
+        returns = self.graph.returns
+        return {n: v.spec for n, v in zip(returns.names(), returns.values, strict=True)}
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """Paths of the variables that the model assigns under this context."""
+        return tuple(self.graph.returns.state)
+
+    def __call__(self, *args: Any, seed: int | None = None, **kwargs: Any) -> Any:
+        """Run the program.
+
+        Args:
+            args: inputs, as the model takes them.
+            seed: of the random operators; without one, that of `gx.seed`, else a fresh one.
+            kwargs: inputs by name; values of arguments left to run time.
+
+        Raises:
+            InputError: an input with another name, rank, dtype or size than was traced.
+        """
+        if self._plain and not kwargs and len(args) == self._count:
+            if seed is not None:
+                check_seed(seed)
+            return self._run(*args)
+        return self._run(*self._arguments(args, seed, kwargs, self._code))
+
+    def step(
+        self,
+        *args: Any,
+        seed: int | None = None,
+        state: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, dict[str, Any]]:
+        """Run the program; also return the new value of each variable the model assigns.
+
+        Args:
+            args: as in a call.
+            seed: as in a call.
+            state: weight path -> value to start from, such as an earlier step returned.
+            kwargs: as in a call.
+
+        Returns:
+            (outputs, state).
+        """
+        code = self._step_code
+        arguments = self._arguments(args, seed, kwargs, code)
+        given = dict(state or {})
+        variables = {path: variable for path, (variable, _) in self.graph.returns.state.items()}
+        for path in given:
+            if path not in variables:
+                raise InputError(
+                    f"{self.name}: state names {path!r}{suggest(path, variables)} "
+                    f"(state of this program: {listing(variables)})"
+                )
+        for path in code.names[len(arguments) :]:
+            variable = variables[path]
+            value = np.asarray(given.get(path, variable.numpy()))
+            if value.shape != variable.shape or value.dtype != variable.dtype:
+                raise InputError(
+                    f"{self.name}: state {path!r} is {dtype_name(variable.dtype)}"
+                    f"{shape_text(variable.shape)}, got {dtype_name(value.dtype)}"
+                    f"{shape_text(value.shape)}"
+                )
+            arguments.append(value)
+        return code.function(*arguments)  # type: ignore[no-any-return]
+
+    def _arguments(
+        self, args: tuple[Any, ...], seed: int | None, kwargs: dict[str, Any], code: Code
+    ) -> list[Any]:
+        context = {n: kwargs.pop(n) for n in self._contexts if n in kwargs}
+        found = self._leaves(args, kwargs)
+        if self._has_seed:
+            if seed is None:
+                seed = current_seed()
+            found.append(np.asarray(fresh_seed() if seed is None else check_seed(seed), np.int64))
+        for name in code.names[len(found) : len(found) + len(self._contexts)]:
+            if name in self._contexts:
+                argument = self.graph.contexts[name]
+                if context.get(name) is None:
+                    found.append(default_of(self.graph, argument))
+                else:
+                    found.append(check_value(self.graph, name, context[name]))
+        return found
+
+    def _leaves(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The inputs in order, from the call's nest or by name."""
+        names = list(self._inputs)
+        if set(kwargs) <= set(names) and self._flat:
+            # Inputs by their own names.
+            if len(args) > len(names):
+                raise self._wrong_count(len(args))
+            found = dict(zip(names, args, strict=False))
+            for name, value in kwargs.items():
+                if name in found:
+                    raise InputError(f"{self.name}: input {name!r} is given twice")
+                found[name] = value
+            missing = [name for name in names if name not in found]
+            if missing:
+                raise InputError(
+                    f"{self.name}: input {', '.join(map(repr, missing))} is missing "
+                    f"(inputs: {self._signature_text()})"
+                )
+            return [found[name] for name in names]
+        if not args and kwargs and set(kwargs) == set(names):
+            return [kwargs[name] for name in names]
+        parameters = self.graph.parameters
+        nests = dict(zip(parameters, args, strict=False))
+        for name, value in kwargs.items():
+            if name not in parameters:
+                known = [*parameters, *names, *self._contexts]
+                raise InputError(
+                    f"{self.name}: no input {name!r}{suggest(name, known)} "
+                    f"(inputs: {self._signature_text()})"
+                )
+            nests[name] = value
+        if len(args) > len(parameters):
+            raise self._wrong_count(len(args))
+        structure = self.graph.input_structure
+        leaves: list[Any] = []
+        for name, child in zip(parameters, structure.children, strict=True):
+            if name not in nests and child.leaves:
+                raise InputError(
+                    f"{self.name}: input {name!r} is missing (inputs: {self._signature_text()})"
+                )
+            leaves += self._take(name, nests.get(name), child)
+        return leaves
+
+    def _take(self, name: str, value: Any, structure: Structure) -> list[Any]:
+        """The leaves of one argument, in the order of the structure that was traced."""
+        if structure.kind == "leaf":
+            return [value]
+        if structure.kind == "static":
+            return []
+        if structure.kind == "dict":
+            keys = structure.data
+            if not isinstance(value, dict) or set(value) != set(keys):
+                got = listing(map(str, value)) if isinstance(value, dict) else type(value).__name__
+                raise InputError(
+                    f"{self.name}: input {name!r} is a dict with {listing(map(str, keys))}, "
+                    f"got {got}"
+                )
+            children = [value[key] for key in keys]
+        else:
+            count = len(structure.children)
+            if not isinstance(value, (tuple, list)) or len(value) != count:
+                size = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
+                raise InputError(
+                    f"{self.name}: input {name!r} is a {structure.kind} of {count}, "
+                    f"got {type(value).__name__}{size}"
+                )
+            children = list(value)
+        pairs = zip(children, structure.children, strict=True)
+        return [leaf for item, child in pairs for leaf in self._take(name, item, child)]
+
+    def _wrong_count(self, count: int) -> InputError:
+        return InputError(
+            f"{self.name}: takes {len(self.graph.parameters)} inputs ({self._signature_text()}), "
+            f"got {count}"
+        )
+
+    def _signature_text(self) -> str:
+        return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "none"
+
+    def summary(self) -> Summary:
+        """A table of the program's ops: path, shape, parameters, multiply-adds, bytes."""
+        from graphctx.explain import summary
+
+        return summary(self.graph, title=f"{self.name} ({self.graph.bound_text()})")
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name}({self._signature_text()}) for {self.graph.bound_text()}>"
+
+
+class _Converter:
+    """Turns what a caller passed for an input into the array, or says what is wrong with it."""
+
+    def __init__(self, value: Value) -> None:
+        self.name = value.node.name
+        self.spec = value.spec
+
+    def __call__(self, given: Any, axis: int | None = None, size: int | None = None) -> Any:
+        if axis is not None:
+            raise InputError(
+                f"input {self.name!r}: dimension {self.spec.shape[axis]!s} (axis {axis}) is "
+                f"{given.shape[axis]} here, but {size} in another place of the inputs"
+            )
+        if not isinstance(given, (np.ndarray, np.generic, int, float, bool, list, tuple, str)):
+            raise InputError(
+                f"input {self.name!r}: expected {self.spec}, got {type(given).__name__}"
+            )
+        array = np.asarray(given)
+        if array.dtype.kind == "U":
+            array = array.astype(object)
+        if not isinstance(given, (np.ndarray, np.generic)) and np.can_cast(
+            array.dtype, self.spec.dtype, "same_kind"
+        ):
+            array = array.astype(self.spec.dtype)  # Python numbers take the dtype asked for
+        got = f"{dtype_name(array.dtype)}{shape_text(array.shape)}"
+        if array.ndim != self.spec.rank:
+            raise InputError(
+                f"input {self.name!r}: expected {self.spec}, which has {self.spec.rank} "
+                f"dimensions, got {got} with {array.ndim}"
+            )
+        if array.dtype != self.spec.dtype:
+            raise InputError(
+                f"input {self.name!r}: expected {self.spec}, got {got}; convert it with "
+                f".astype({dtype_name(self.spec.dtype)!r})"
+            )
+        for position, dim in enumerate(self.spec.shape):
+            if not isinstance(dim, Dim) and array.shape[position] != dim:
+                raise InputError(
+                    f"input {self.name!r}: expected {self.spec}, got {got}: axis {position} must "
+                    f"be {dim}"
+                )
+        return array
+
+
+

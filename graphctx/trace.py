@@ -1,0 +1,848 @@
+"""The path-exploring tracer: one run of a model's Python for every path through its context.
+
+`call` of a layer runs with real Python values for finite-domain arguments, once for each value
+that can still matter on the current path. The results are merged by `select` nodes where their
+structures, shapes and dtypes agree; where they do not, the decision moves to the enclosing call,
+to the root if need be. A decision that was made further out is not made again.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphctx.context import (
+    GIVEN,
+    NO_VALUES,
+    REQUIRED,
+    UNSET,
+    Declaration,
+    Frame,
+    Provided,
+    current,
+    outside_domain,
+    required_missing,
+    source_line,
+    value_text,
+)
+from graphctx.errors import ContextError, GraphctxError, TraceError, listing, suggest
+from graphctx.executor.interpret import picked, run_op
+from graphctx.graph import (
+    Branch,
+    Builder,
+    Call,
+    CallGraph,
+    Consumer,
+    ContextArgument,
+    Contexts,
+    Outcome,
+    Raises,
+    Resolution,
+    Returns,
+    Value,
+    attr_text,
+    leaf_text,
+)
+from graphctx.layer import Layer, Variable, place, provided_where
+from graphctx.passes.prune import prune
+from graphctx.spec import Dim, TensorSpec, same_shape
+from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value
+from graphctx.tree import Structure, any_leaf, flatten, same_static, same_structure
+
+
+def trace(
+    model: Layer,
+    *specs: Any,
+    domains: Mapping[str, Sequence[Any]] | None = None,
+    context: Mapping[str, Any] | None = None,
+    **keywords: Any,
+) -> CallGraph:
+    """Trace a model once, for every context, into a call graph.
+
+    `call` of each layer runs once per path through its context arguments, so its Python side
+    effects (printing, counting, storing on `self`) repeat; what it returns, and what it assigns to
+    variables, is recorded.
+
+    Args:
+        model: the root layer.
+        specs: a `TensorSpec`, or a nest of them, for each positional argument; arrays stand for
+            their own shape and dtype; other Python values are passed on as they are.
+        domains: values to trace of opaque arguments, and of numeric ones whose Python value the
+            model asks for (`range(n)`, an axis).
+        context: values for context arguments whose names clash with other parameters.
+        keywords: more arguments of the root call: specs, data, or context values to bind while
+            tracing.
+
+    Raises:
+        TraceError: the model's Python depends on data, or cannot be recorded.
+        ContextError: an unknown name, a value outside its domain, conflicting domains, an opaque
+            argument without any value to trace.
+        ShapeError, DTypeError: tensors do not fit together; the message names the layer path.
+    """
+    if not isinstance(model, Layer):
+        raise TraceError(
+            f"trace() takes a layer or model, got {type(model).__name__}; wrap a function in "
+            f"nn.Lambda"
+        )
+    if current.get() is not None and current.get().tracer is not None:  # type: ignore[union-attr]
+        raise TraceError("trace() is called inside a trace; call the layer itself")
+    keywords.update(context or {})
+    distinct: set[str] = set()
+    while True:
+        tracer = Tracer(model, domains or {}, distinct)
+        try:
+            return tracer.trace(specs, keywords)
+        except _Restart:
+            # Two consumers of one argument have different defaults: "not given" becomes a case
+            # of its own. At most one restart an argument.
+            continue
+
+
+class _Restart(BaseException):
+    pass
+
+
+# -- decisions ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A fork of the exploration.
+
+    Attributes:
+        key: identifies it: `("context", name)`, `("given", name)` or `("value", id)`.
+        selector: the value in the graph that decides at run time.
+        cases: the outcomes to explore.
+    """
+
+    key: tuple[str, Any]
+    selector: Value
+    cases: tuple[Any, ...]
+
+    @property
+    def label(self) -> str:
+        """What is decided, for messages."""
+        kind, name = self.key
+        return expression_text(self.selector) if kind == "value" else str(name)
+
+
+@dataclass
+class _Choice:
+    decision: Decision
+    index: int
+
+
+class Run:
+    """One execution of a layer's `call` on one path.
+
+    Attributes:
+        parent: the execution of the enclosing call.
+        known: decision key -> case, made in this run or further out.
+        labels: the same decisions for people: (name, case) in order.
+        state: variables assigned in this run.
+        absorbed: the enclosing run that took over this one's values, because there was one path.
+    """
+
+    __slots__ = ("absorbed", "choices", "known", "labels", "parent", "position", "state")
+
+    def __init__(self, parent: Run | None, choices: list[_Choice]) -> None:
+        self.parent = parent
+        self.known: dict[tuple[str, Any], Any] = dict(parent.known) if parent else {}
+        self.labels: tuple[tuple[str, Any], ...] = parent.labels if parent else ()
+        self.state: dict[Variable, Value] = {}
+        self.choices = choices
+        self.position = 0
+        self.absorbed: Run | None = None
+
+    def decide(self, decision: Decision) -> Any:
+        """The case of a decision on this path; the first case where it is new."""
+        key = decision.key
+        if key in self.known:
+            return self.known[key]
+        if self.position == len(self.choices):
+            self.choices.append(_Choice(decision, 0))
+        choice = self.choices[self.position]
+        if choice.decision.key != key:
+            raise TraceError(
+                f"the call is not deterministic: when it ran again, it asked for "
+                f"{decision.label!r} where it had asked for {choice.decision.label!r}; `call` must "
+                f"do the same for the same context"
+            )
+        self.position += 1
+        case = choice.decision.cases[choice.index]
+        self.known[key] = case
+        self.labels = (*self.labels, (decision.label, case))
+        return case
+
+    def lookup(self, variable: Variable) -> Value | None:
+        """The value last assigned to a variable on this path, if any."""
+        run: Run | None = self
+        while run is not None:
+            if variable in run.state:
+                return run.state[variable]
+            run = run.parent
+        return None
+
+
+@dataclass
+class _Leaf:
+    """What one path returned."""
+
+    value: Any
+    state: dict[Variable, Value]
+
+
+@dataclass
+class _Raised:
+    """What one path raised."""
+
+    error: Exception
+    source: str
+
+
+@dataclass
+class _Fork:
+    decision: Decision
+    branches: list[_Tree]
+
+
+_Tree = _Leaf | _Raised | _Fork
+
+
+class _Unmergeable(Exception):  # noqa: N818 - control flow, never seen by users
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+
+
+# -- the tracer -----------------------------------------------------------------------------------
+
+
+class Tracer(Recorder):
+    """Records one trace. See `trace`."""
+
+    def __init__(
+        self, model: Layer, domains: Mapping[str, Sequence[Any]], distinct: set[str]
+    ) -> None:
+        super().__init__(Builder())
+        self.model = model
+        self.domains = domains
+        self.distinct = distinct
+        self.arguments: dict[str, ContextArgument] = {}
+        self.calls: dict[str, Call] = {}
+        self.run: Run = Run(None, [])
+        self._call: Call | None = None
+        self._dependence: dict[Value, frozenset[str] | None] = {}
+        self._seed_name = "seed"
+
+    # -- the whole trace ----------------------------------------------------------------------
+
+    def trace(self, specs: Sequence[Any], keywords: dict[str, Any]) -> CallGraph:
+        """Run the root layer on every path; return the pruned graph."""
+        args, kwargs, inputs, structure, parameters = self._make_inputs(specs, keywords)
+        # Values of an enclosing `with gx.context(...)` block hold for the trace, too.
+        block = current.get()
+        root = Frame(None, None, NO_VALUES if block is None else block.values, self)
+        token = current.set(root)
+        try:
+            tree = self._explore(lambda: self._root_call(root, args, kwargs))
+            self._check_domains()
+            outcome = self._outcome(tree)
+        finally:
+            current.reset(token)
+        graph = CallGraph(
+            name=self.model.name,
+            nodes=tuple(self.builder.nodes),
+            inputs=inputs,
+            outcome=outcome,
+            contexts=Contexts(self.arguments),
+            calls=tuple(self.calls.values()),
+            input_structure=structure,
+            parameters=parameters,
+        )
+        self._name_weights()
+        return prune(graph)
+
+    def _root_call(self, root: Frame, args: Any, kwargs: Any) -> Any:
+        root.counts = {}
+        return self.model(*args, **kwargs)
+
+    def _make_inputs(self, specs: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        names = self.model._input_names(len(specs)) if hasattr(self.model, "_input_names") else None
+        if names is None:
+            signature = self.model._signature
+            positional = [n for n in signature.positional if n not in signature.context]
+            rest = [f"input_{i}" for i in range(len(specs))]
+            names = [*positional, *rest[len(positional) :]][: len(specs)]
+        data = {k: v for k, v in keywords.items() if any_leaf(v, _is_spec)}
+        others = {k: v for k, v in keywords.items() if k not in data}
+        leaves: list[tuple[str, Any]] = []
+        structures: list[Structure] = []
+        for name, spec in [*zip(names, specs, strict=False), *data.items()]:
+            found, structure = flatten(spec, _is_spec)
+            structures.append(structure)
+            labels = structure.names(name)
+            leaves += [
+                ((leaf.name if isinstance(leaf, TensorSpec) else None) or label, leaf)
+                for label, leaf in zip(labels, found, strict=True)
+            ]
+        taken: set[str] = set()
+        values: list[Value] = []
+        for label, leaf in leaves:
+            unique, count = label, 1
+            while unique in taken:
+                if isinstance(leaf, TensorSpec) and leaf.name == label:
+                    raise TraceError(f"two inputs are named {label!r}")
+                unique, count = f"{label}_{count}", count + 1
+            taken.add(unique)
+            spec = leaf if isinstance(leaf, TensorSpec) else TensorSpec(leaf.shape, leaf.dtype)
+            value = self.builder.input(spec, unique)
+            values.append(value)
+            for axis, dim in enumerate(spec.shape):
+                if isinstance(dim, Dim) and len(dim.symbols) == 1 and str(dim) in dim.symbols:
+                    self.symbols.setdefault(str(dim), (value, axis))
+        while self._seed_name in taken:
+            self._seed_name += "_"
+        tensors = iter([Tensor(value, self) for value in values])
+        built = [structure.build(tensors) for structure in structures]
+        args = built[: len(specs)]
+        kwargs = {**others, **dict(zip(data, built[len(specs) :], strict=True))}
+        parameters = (*names[: len(specs)], *data)
+        return args, kwargs, tuple(values), Structure("tuple", tuple(structures)), parameters
+
+    def _outcome(self, tree: _Tree) -> Outcome:
+        if isinstance(tree, _Raised):
+            return Raises(tree.error, tree.source)
+        if isinstance(tree, _Fork):
+            return Branch(
+                tree.decision.selector,
+                tuple(
+                    (case, self._outcome(branch))
+                    for case, branch in zip(tree.decision.cases, tree.branches, strict=True)
+                ),
+            )
+        leaves, structure = flatten(tree.value, _is_output)
+        values = tuple(self.value(leaf) for leaf in leaves)
+        paths = {v: path for path, v in self.model.weights.items()}
+        return Returns(
+            structure,
+            values,
+            {paths.get(v) or v.name or "weight": (v, new) for v, new in tree.state.items()},
+        )
+
+    def _name_weights(self) -> None:
+        """Give weight nodes their paths; weights are built, and so named, during the trace."""
+        paths = {id(v): path for path, v in self.model.weights.items()}
+        taken = set(paths.values())
+        for node in self.builder.nodes:
+            if node.kind == "weight":
+                path = paths.get(id(node.data))
+                if path is None:
+                    # A variable that no layer under the root owns, from a closure.
+                    base = f"{node.path or self.model.name}/{node.data.name or 'weight'}"
+                    path, count = base, 0
+                    while path in taken:
+                        count += 1
+                        path = f"{base}_{count}"
+                    taken.add(path)
+                node.name = path
+
+    def _check_domains(self) -> None:
+        for name in self.domains:
+            argument = self.arguments.get(name)
+            if argument is None:
+                raise ContextError(
+                    f"{self.model.name}: domains names {name!r}, which no layer reads"
+                    f"{suggest(name, self.arguments)} (read: {listing(self.arguments)})"
+                )
+            if argument.domain.is_finite:
+                raise ContextError(
+                    f"{self.model.name}: context argument {name!r} already has the finite domain "
+                    f"{argument.domain}; domains= is for opaque and numeric arguments"
+                )
+
+    # -- exploring ----------------------------------------------------------------------------
+
+    def _explore(self, body: Callable[[], Any]) -> _Tree:
+        """Run `body` once for every path through the decisions it asks for."""
+        outer = self.run
+        choices: list[_Choice] = []
+        leaves: list[tuple[list[tuple[Decision, int]], _Tree]] = []
+        call = self._call
+        while True:
+            self.run = run = Run(outer, choices)
+            leaf: _Tree
+            try:
+                leaf = _Leaf(body(), run.state)
+            except GraphctxError as error:
+                if not getattr(error, "_defer", False):
+                    raise self._on_path(error, run, len(choices)) from None
+                leaf = _Raised(error, _raised_at(error))
+            except Exception as error:
+                leaf = _Raised(error, _raised_at(error))
+            finally:
+                self.run = outer
+                self._call = call
+            if run.position < len(choices):
+                raise TraceError(
+                    f"the call is not deterministic: when it ran again, it did not ask for "
+                    f"{choices[run.position].decision.label!r} as before; `call` must do the same "
+                    f"for the same context"
+                )
+            if not choices:
+                run.absorbed = outer
+                if isinstance(leaf, _Raised):
+                    raise leaf.error
+                return leaf
+            leaves.append(([(c.decision, c.index) for c in choices], leaf))
+            while choices and choices[-1].index == len(choices[-1].decision.cases) - 1:
+                choices.pop()
+            if not choices:
+                break
+            choices[-1].index += 1
+        if all(isinstance(leaf, _Raised) for _, leaf in leaves):
+            first = leaves[0][1]
+            assert isinstance(first, _Raised)
+            raise first.error
+        return _grow(leaves, 0)
+
+    def _on_path(self, error: GraphctxError, run: Run, own: int) -> GraphctxError:
+        """Say under which context a trace failed."""
+        if own and error.args and not getattr(error, "_on_path", False):
+            conditions = ", ".join(f"{name}={value_text(case)}" for name, case in run.labels)
+            error.args = (f"{error.args[0]} [while tracing {conditions}]", *error.args[1:])
+            error._on_path = True  # type: ignore[attr-defined]
+        return error
+
+    def _merge(self, tree: _Tree) -> Any:
+        """One result for the enclosing run; what cannot be merged it has to decide."""
+        outer = self.run
+        while True:
+            try:
+                leaf = self._merged(tree)
+            except _Unmergeable as fork:
+                decision = fork.decision
+                tree = _restrict(tree, decision, outer.decide(decision))
+                continue
+            if isinstance(leaf, _Raised):
+                raise leaf.error
+            outer.state.update(leaf.state)
+            return leaf.value
+
+    def _merged(self, tree: _Tree) -> _Leaf | _Raised:
+        if not isinstance(tree, _Fork):
+            return tree
+        leaves = [self._merged(branch) for branch in tree.branches]
+        first = leaves[0]
+        if isinstance(first, _Raised):
+            same = all(
+                isinstance(leaf, _Raised) and repr(leaf.error) == repr(first.error)
+                for leaf in leaves
+            )
+            if same:
+                return first
+        if any(isinstance(leaf, _Raised) for leaf in leaves):
+            raise _Unmergeable(tree.decision)
+        return self._select(tree.decision, leaves)  # type: ignore[arg-type]
+
+    def _select(self, decision: Decision, leaves: list[_Leaf]) -> _Leaf:
+        flat = [flatten(leaf.value, _is_output) for leaf in leaves]
+        structure = flat[0][1]
+        if not all(same_structure(structure, other) for _, other in flat[1:]):
+            raise _Unmergeable(decision)
+        merged = [
+            self._select_one(decision, [found[i] for found, _ in flat])
+            for i in range(len(flat[0][0]))
+        ]
+        changed = dict.fromkeys(v for leaf in leaves for v in leaf.state)
+        state = {}
+        for variable in changed:
+            arms = [leaf.state.get(variable) or self._read_value(variable) for leaf in leaves]
+            state[variable] = self.builder.select(
+                decision.selector, decision.cases, arms, self._call, self.source
+            )
+        return _Leaf(structure.build(iter(merged)), state)
+
+    def _select_one(self, decision: Decision, items: list[Any]) -> Any:
+        first = items[0]
+        if all(item is first for item in items[1:]):
+            return first if not isinstance(first, Tensor) else self._own(first)
+        if all(isinstance(item, np.ndarray) for item in items) and all(
+            same_static(item, first) for item in items
+        ):
+            return first
+        arms = [
+            item.value if isinstance(item, Tensor) else self.builder.constant(item, self._call)
+            for item in items
+        ]
+        weak = {isinstance(item, Tensor) and item.weak for item in items}
+        for arm in arms[1:]:
+            if arm.dtype != arms[0].dtype or not same_shape(arm.shape, arms[0].shape):
+                raise _Unmergeable(decision)
+        if len(weak) > 1:
+            raise _Unmergeable(decision)
+        value = self.builder.select(
+            decision.selector, decision.cases, arms, self._call, self.source
+        )
+        return Tensor(value, self, weak.pop(), run=self.run)
+
+    def _own(self, tensor: Tensor) -> Tensor:
+        return Tensor(tensor.value, self, tensor.weak, run=self.run)
+
+    # -- layer calls --------------------------------------------------------------------------
+
+    def call_layer(
+        self, layer: Layer, parent: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """What `Layer.__call__` does in a trace."""
+        frame = Frame(parent, layer, parent.values, self)
+        args, kwargs, _ = layer._bind(frame, args, kwargs)
+        call = self._enter(frame, layer)
+        signature = layer._signature
+        data_args, data_kwargs = args, kwargs
+
+        def body() -> Any:
+            args, kwargs = data_args, dict(data_kwargs)
+            frame.counts = {}
+            frame.draws = 0
+            self._call = call
+            token = current.set(frame)
+            try:
+                for declaration in signature.context.values():
+                    value = self._resolve(frame, call, declaration)
+                    args, kwargs = place(signature, declaration, value, args, kwargs)
+                layer._ensure_built(args)
+                layer.__dict__["_called"] = True
+                return layer.call(*args, **kwargs)
+            finally:
+                current.reset(token)
+
+        outer_call = self._call
+        tree = self._explore(body)
+        if isinstance(tree, _Leaf):
+            # One path: its values belong to the enclosing run as they are.
+            self.run.state.update(tree.state)
+            return tree.value
+        self._call = call
+        try:
+            return self._merge(tree)
+        finally:
+            self._call = outer_call
+
+    def _enter(self, frame: Frame, layer: Layer) -> Call:
+        call = self.calls.get(frame.path)
+        if call is None:
+            call = Call(frame.path, type(layer).__name__, self._call, source_line())
+            self.calls[frame.path] = call
+        if self.run.labels not in call.conditions:
+            call.conditions.append(self.run.labels)
+        return call
+
+    # -- context ------------------------------------------------------------------------------
+
+    def _resolve(self, frame: Frame, call: Call, declaration: Declaration) -> Any:
+        name = declaration.name
+        labels = self.run.labels
+        provided = frame.values.get(name)
+        if provided is not None:
+            self._note(call, _provided_resolution(name, provided, frame, labels))
+            return self._provided_value(frame, declaration, provided)
+        argument = self._argument(declaration, frame.path)
+        self._note(call, Resolution(name, "caller", "", conditions=labels))
+        selector = self.builder.context(argument)
+        key = ("context", name)
+        if argument.domain.is_numeric and key not in self.run.known:
+            if argument.default is UNSET:
+                decision = Decision(("given", name), selector, (UNSET, GIVEN))
+                if self.run.decide(decision) is UNSET:
+                    return self._default(frame, declaration)
+            return Tensor(selector, self, weak=True)
+        case = self.run.decide(Decision(key, selector, argument.cases))
+        return self._default(frame, declaration) if case is UNSET else case
+
+    def _default(self, frame: Frame, declaration: Declaration) -> Any:
+        if declaration.default is REQUIRED:
+            error = required_missing(frame.path, declaration.name)
+            error._defer = True  # type: ignore[attr-defined]
+            raise error
+        return declaration.default
+
+    def _provided_value(self, frame: Frame, declaration: Declaration, provided: Provided) -> Any:
+        value, domain = provided.value, declaration.domain
+        if isinstance(value, ArrayOperators):
+            value = value.resolve()
+        if isinstance(value, Tensor):
+            scalar = not value.shape
+            if domain.kind == "bool" and scalar:
+                return bool(value)
+            if domain.is_numeric and scalar and value.dtype.kind in "iuf":
+                return value
+            if domain.kind == "opaque":
+                return value
+            raise ContextError(
+                f"{frame.path}: context argument {declaration.name!r} got a symbolic tensor "
+                f"{value.spec}, provided {provided_where(provided, frame)}; allowed here: {domain}"
+            )
+        try:
+            return domain.normalize(value)
+        except ValueError:
+            where = provided_where(provided, frame)
+            raise outside_domain(frame.path, declaration, value, where) from None
+
+    def _argument(self, declaration: Declaration, path: str) -> ContextArgument:
+        """The graph's argument for a declaration that the root left open."""
+        name, domain, default = declaration.name, declaration.domain, declaration.default
+        argument = self.arguments.get(name)
+        if argument is None:
+            unset = name in self.distinct or (
+                default is None and domain.kind != "opaque"
+            )
+            argument = ContextArgument(name, domain, UNSET if unset else default, ())
+            argument.cases = self._cases(argument)
+            if not argument.cases and domain.kind == "opaque":
+                raise ContextError(
+                    f"{path}: context argument {name!r} is opaque (its domain {domain} lists no "
+                    f"values) and has no default, so there is nothing to trace; name its values "
+                    f"with trace(..., domains={{{name!r}: [...]}})"
+                )
+            self.arguments[name] = argument
+        elif argument.domain != domain:
+            first = argument.consumers[0].path
+            raise ContextError(
+                f"context argument {name!r} has conflicting domains: {argument.domain} in {first}, "
+                f"{domain} in {path}; give both consumers the same domain, or two names"
+            )
+        consumer = Consumer(path, default)
+        if consumer not in argument.consumers:
+            argument.consumers.append(consumer)
+            if argument.default is not UNSET and not same_static(argument.default, default):
+                self.distinct.add(name)
+                raise _Restart
+        return argument
+
+    def _cases(self, argument: ContextArgument) -> tuple[Any, ...]:
+        domain, default = argument.domain, argument.default
+        unset = (UNSET,) if default is UNSET else ()
+        if domain.is_finite:
+            return (*domain.values, *unset)
+        cases: list[Any] = [] if default in (UNSET, REQUIRED) else [default]
+        for value in self.domains.get(argument.name, ()):
+            try:
+                value = domain.normalize(value)
+            except ValueError as error:
+                raise ContextError(f"domains[{argument.name!r}]: {error}") from None
+            if not any(same_static(value, known) for known in cases):
+                cases.append(value)
+        return (*cases, *unset)
+
+    def _note(self, call: Call, resolution: Resolution) -> None:
+        if resolution not in call.resolutions:
+            call.resolutions.append(resolution)
+
+    # -- Python values of context expressions -------------------------------------------------
+
+    def python_value(self, tensor: Tensor, what: str) -> Any:
+        """A Python value for `if`, `int()`, `range()`: explored, if only context decides it."""
+        self.check(tensor)
+        value = tensor.value
+        names = self._depends_on(value)
+        if names is None or value.shape:
+            raise no_python_value(tensor, what)
+        if all(self._is_known(name) for name in names):
+            return self._evaluate(value).item()
+        if what == "bool":
+            if value.dtype != np.bool_:
+                from graphctx import ops
+
+                value = ops.not_equal(tensor, 0).value
+            return self.run.decide(Decision(("value", id(value)), value, (False, True)))
+        for name in sorted(names):
+            if not self._is_known(name):
+                argument = self.arguments[name]
+                cases = tuple(c for c in argument.cases if c is not UNSET)
+                if not cases:
+                    raise ContextError(
+                        f"the Python value ({what}) of context argument {name!r} is asked for at "
+                        f"{source_line()}, but no value of it is known to trace; name its values "
+                        f"with trace(..., domains={{{name!r}: [...]}})"
+                    )
+                selector = self.builder.context(argument)
+                self.run.decide(Decision(("context", name), selector, cases))
+        return self._evaluate(value).item()
+
+    def _is_known(self, name: str) -> bool:
+        return self.run.known.get(("context", name), UNSET) is not UNSET
+
+    def _depends_on(self, value: Value) -> frozenset[str] | None:
+        """Names of the context arguments that decide a value; None if data does."""
+        stack = [value]
+        while stack:
+            top = stack[-1]
+            if top in self._dependence:
+                stack.pop()
+                continue
+            node = top.node
+            if node.kind == "context":
+                self._dependence[top] = frozenset([node.name])
+            elif node.kind in ("input", "weight"):
+                self._dependence[top] = None
+            else:
+                operands = [v for v in node.operands if v is not None]
+                missing = [v for v in operands if v not in self._dependence]
+                if missing:
+                    stack += missing
+                    continue
+                found = [self._dependence[v] for v in operands]
+                self._dependence[top] = (
+                    None if None in found else frozenset().union(*found)  # type: ignore[arg-type]
+                )
+            stack.pop()
+        return self._dependence[value]
+
+    def _evaluate(self, value: Value) -> Any:
+        """The array of a value whose context arguments are all decided on this path."""
+        node = value.node
+        if node.kind == "constant":
+            return node.data
+        if node.kind == "context":
+            return np.asarray(self.run.known["context", node.name])
+        if node.kind == "select":
+            selector = node.operands[0]
+            assert selector is not None
+            return self._evaluate(picked(node, self._evaluate(selector)))
+        operands = [None if v is None else self._evaluate(v) for v in node.operands]
+        with np.errstate(all="ignore"):
+            return run_op(node, operands)[value.index]
+
+    # -- recorder hooks -----------------------------------------------------------------------
+
+    @property
+    def call(self) -> Call | None:
+        """The layer call that is running."""
+        return self._call
+
+    def check(self, tensor: Tensor) -> None:
+        """Refuse tensors of other traces, and those that a forked call left behind."""
+        run = self.run
+        if tensor.run is run:
+            return
+        super().check(tensor)
+        made = tensor.run
+        while made.absorbed is not None:
+            made = made.absorbed
+        ancestor: Run | None = run
+        while ancestor is not None:
+            if ancestor is made:
+                return
+            ancestor = ancestor.parent
+        raise TraceError(
+            f"{current.get().path}: a tensor {tensor.spec} "  # type: ignore[union-attr]
+            f"that another layer's call left behind (on `self` or in a variable) is used at "
+            f"{source_line()}; that call runs once per context, so its side effects hold one path "
+            f"only: return the tensor instead"
+        )
+
+    def seed(self) -> Tensor:
+        """The seed input."""
+        spec = TensorSpec((), "int64")
+        return Tensor(self.builder.input(spec, self._seed_name, "seed"), self)
+
+    def _read_value(self, variable: Variable) -> Value:
+        value = self.run.lookup(variable)
+        if value is None:
+            value = self.builder.weight(variable, variable.name or "weight", self._call)
+        return value
+
+    def read(self, variable: Variable) -> Tensor:
+        """A variable's value on this path."""
+        return Tensor(self._read_value(variable), self)
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        """Give a variable a new value on this path."""
+        new = self.value(value, variable.dtype)
+        if not same_shape(new.shape, variable.shape):
+            from graphctx.errors import LayerError
+
+            raise LayerError(variable.misfit(new.shape))
+        self.run.state[variable] = new
+
+
+def _grow(leaves: list[tuple[list[tuple[Decision, int]], _Tree]], depth: int) -> _Tree:
+    """The decision tree of paths in depth-first order."""
+    first, leaf = leaves[0]
+    if len(first) == depth:
+        return leaf
+    decision = first[depth][0]
+    groups: dict[int, list[Any]] = {}
+    for path, item in leaves:
+        groups.setdefault(path[depth][1], []).append((path, item))
+    return _Fork(decision, [_grow(group, depth + 1) for group in groups.values()])
+
+
+def _restrict(tree: _Tree, decision: Decision, case: Any) -> _Tree:
+    """The part of a tree in which a decision has one case."""
+    if not isinstance(tree, _Fork):
+        return tree
+    if tree.decision.key == decision.key:
+        for known, branch in zip(tree.decision.cases, tree.branches, strict=True):
+            if known is case or same_static(known, case):
+                return _restrict(branch, decision, case)
+    return _Fork(tree.decision, [_restrict(b, decision, case) for b in tree.branches])
+
+
+def _provided_resolution(
+    name: str, provided: Provided, frame: Frame, labels: tuple[tuple[str, Any], ...]
+) -> Resolution:
+    value = provided.value
+    if isinstance(value, Tensor):
+        text = expression_text(value.value)
+    else:
+        text = value_text(value)
+    if provided.provider is None:
+        return Resolution(name, "block", text, "", provided.source, labels)
+    how = "explicit" if provided.provider is frame else "inherited"
+    return Resolution(name, how, text, provided.provider.path, provided.source, labels)
+
+
+_SYMBOLS = {
+    "Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Greater": ">", "GreaterOrEqual": ">=",
+    "Less": "<", "LessOrEqual": "<=", "Equal": "==", "And": "and", "Or": "or", "Pow": "**",
+}  # fmt: skip
+
+
+def expression_text(value: Value) -> str:
+    """A value that context decides, as an expression: `noise_scale > 0`."""
+    node = value.node
+    if node.kind == "context":
+        return node.name
+    if node.kind == "constant":
+        return attr_text(node.data.tolist()) if node.data.size <= 4 else "constant"
+    if node.kind != "op":
+        return leaf_text(node) if node.kind in ("input", "weight") else node.kind
+    operands = [expression_text(v) for v in node.operands if v is not None]
+    if node.name == "Cast":
+        return operands[0]
+    if node.name in _SYMBOLS and len(operands) == 2:
+        return f"{operands[0]} {_SYMBOLS[node.name]} {operands[1]}"
+    return f"{node.name}({', '.join(operands)})"
+
+
+def _raised_at(error: Exception) -> str:
+    """`file.py:12` of the line that raised."""
+    from graphctx.context import _shorten
+
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{_shorten(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+
+
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, (TensorSpec, np.ndarray))
+
+
+def _is_output(value: Any) -> bool:
+    return isinstance(value, (Tensor, np.ndarray))
+
+
