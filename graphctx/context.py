@@ -8,6 +8,7 @@ tasks never see each other's values and an exception leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import inspect
 import os
@@ -15,7 +16,6 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
@@ -234,10 +234,18 @@ class CallSignature:
         )
         self.takes_kwargs = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self.context: dict[str, Declaration] = {}
+        self._consumed: list[Declaration] | None = None
         self._pending: dict[str, str] = {}
         self._scope = scope
         for parameter in parameters:
             self._declare(parameter, parameter.annotation)
+
+    @property
+    def consumed(self) -> list[Declaration]:
+        """The context arguments that `call` takes, in the order of its signature."""
+        if self._consumed is None:
+            self._consumed = [d for d in self.context.values() if d.injected]
+        return self._consumed
 
     def _declare(self, parameter: inspect.Parameter, annotation: Any) -> None:
         if isinstance(annotation, str):
@@ -280,7 +288,7 @@ class CallSignature:
         """Resolve annotations that named something not yet defined at class creation."""
         if not self._pending:
             return
-        pending, self._pending = self._pending, {}
+        pending, self._pending, self._consumed = self._pending, {}, None
         for name, text in pending.items():
             self._declare(self.parameters[name], text)
         if self._pending:
@@ -295,6 +303,7 @@ class CallSignature:
         copy = object.__new__(CallSignature)
         copy.__dict__.update(self.__dict__)
         copy.context = dict(self.context)
+        copy._consumed = None
         for name in names:
             parameter = self.parameters.get(name)
             known = copy.context.get(name)
@@ -418,7 +427,8 @@ def source_line() -> str:
         filename = frame.f_code.co_filename
         internal = _INTERNAL.get(filename)
         if internal is None:
-            internal = filename.startswith((_PACKAGE, "<graphctx"))
+            # A block's generator is entered through contextlib.
+            internal = filename.startswith((_PACKAGE, "<graphctx", contextlib.__file__))
             _INTERNAL[filename] = internal
         if not internal:
             short = _SHORT.get(filename)
@@ -454,7 +464,7 @@ class _Block:
 _blocks: ContextVar[_Block | None] = ContextVar("graphctx_blocks", default=None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def context(**values: Any) -> Iterator[None]:
     """Provide context values to every layer call in a `with` block.
 
@@ -484,7 +494,7 @@ def context(**values: Any) -> Iterator[None]:
         if block_token:
             _blocks.reset(block_token)
     if block and block.known is not None:
-        for name in sorted(block.names - block.known):
+        for name in sorted(block.names - block.known - {"training"}):
             raise ContextError(
                 f"context argument {name!r}, provided at {source}, is declared by no layer called "
                 f"in this block{suggest(name, block.known)} (declared: {listing(block.known)})"
@@ -500,8 +510,11 @@ def note_declared(layer: Any) -> None:
 
 
 def check_declared(layer: Any, name: str, path: str, source: str) -> None:
-    """Raise `ContextError` unless a layer at or under `layer` declares the name."""
-    if name in layer._declared_names():
+    """Raise `ContextError` unless a layer at or under `layer` declares the name.
+
+    `training` is known everywhere: every model may be called, fitted and evaluated with it.
+    """
+    if name == "training" or name in layer._declared_names():
         return
     known = layer._declared_names(rescan=True)
     if name not in known:
@@ -537,7 +550,7 @@ def required_missing(path: str, name: str) -> ContextError:
 _seed: ContextVar[int | None] = ContextVar("graphctx_seed", default=None)
 
 
-@contextmanager
+@contextlib.contextmanager
 def seed(value: int) -> Iterator[None]:
     """Fix the seed of initializers and random operators in a `with` block.
 

@@ -519,7 +519,9 @@ class CallGraph:
         inputs: data inputs in the order of the signature.
         outcome: what is returned, decided by context where structures differ.
         contexts: the context arguments that are still open, by name.
-        bound: the values that `specialize` bound; `UNSET` for "not given".
+        bound: the values that `specialize` (or `trace`) bound; `UNSET` for "not given".
+        unread: arguments that some layer declares, but whose value nothing depends on, because
+            every reader is given one explicitly; giving them is no error. So is `training`.
         calls: the tree of layer calls, parents first.
         input_structure: nest of the positional arguments that the inputs came from.
         parameters: name of the `call` parameter of each positional argument.
@@ -532,6 +534,7 @@ class CallGraph:
     contexts: Contexts
     calls: tuple[Call, ...] = ()
     bound: Mapping[str, Any] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
     input_structure: Structure = LEAF
     parameters: tuple[str, ...] = ()
 

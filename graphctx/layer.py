@@ -464,9 +464,9 @@ class Layer:
         frame = Frame(parent, self, NO_VALUES if parent is None else parent.values)
         signature = self._signature
         if kwargs or signature.context or signature._pending:
-            args, kwargs, given = self._bind(frame, args, kwargs)
-            for name, declaration in signature.context.items():
-                value = self._resolve(frame, declaration, given.get(name))
+            args, kwargs = self._bind(frame, args, kwargs)
+            for declaration in signature.consumed:
+                value = self._resolve(frame, declaration)
                 args, kwargs = place(signature, declaration, value, args, kwargs)
         token = current.set(frame)
         try:
@@ -479,11 +479,11 @@ class Layer:
 
     def _bind(
         self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Separate data arguments from context; what is given is provided to the frame.
 
         Returns:
-            Positional and keyword data arguments, and the context values given in this call.
+            Positional and keyword data arguments.
         """
         signature = self._signature
         if signature._pending:
@@ -513,9 +513,9 @@ class Layer:
             source = source_line()
             provided = {name: Provided(value, frame, source) for name, value in given.items()}
             frame.values = {**frame.values, **provided}
-        return args, data, given
+        return args, data
 
-    def _resolve(self, frame: Frame, declaration: Declaration, explicit: Any) -> Any:
+    def _resolve(self, frame: Frame, declaration: Declaration) -> Any:
         """The value one context argument has in an eager call."""
         provided = frame.values.get(declaration.name)
         if provided is not None:
@@ -547,8 +547,6 @@ def place(
     kwargs: dict[str, Any],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Put a resolved context value where `call` expects it."""
-    if not declaration.injected:
-        return args, kwargs
     name = declaration.name
     if name in signature.positional:
         index = signature.positional.index(name)

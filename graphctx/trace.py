@@ -50,8 +50,8 @@ from graphctx.graph import (
 from graphctx.layer import Layer, Variable, place, provided_where
 from graphctx.passes.prune import prune
 from graphctx.spec import Dim, TensorSpec, same_shape
-from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value
-from graphctx.tree import Structure, any_leaf, flatten, same_static, same_structure
+from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, where
+from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
 
 
 def trace(
@@ -237,6 +237,7 @@ class Tracer(Recorder):
         self._call: Call | None = None
         self._dependence: dict[Value, frozenset[str] | None] = {}
         self._seed_name = "seed"
+        self._given: dict[str, Any] = {}
 
     # -- the whole trace ----------------------------------------------------------------------
 
@@ -253,6 +254,7 @@ class Tracer(Recorder):
             outcome = self._outcome(tree)
         finally:
             current.reset(token)
+        declared = {*self.model._declared_names(rescan=True), "training"}
         graph = CallGraph(
             name=self.model.name,
             nodes=tuple(self.builder.nodes),
@@ -260,6 +262,8 @@ class Tracer(Recorder):
             outcome=outcome,
             contexts=Contexts(self.arguments),
             calls=tuple(self.calls.values()),
+            bound={n: v for n, v in self._given.items() if n in declared},
+            unread=frozenset(declared - set(self.arguments) - set(self._given)),
             input_structure=structure,
             parameters=parameters,
         )
@@ -325,7 +329,10 @@ class Tracer(Recorder):
                 ),
             )
         leaves, structure = flatten(tree.value, _is_output)
-        values = tuple(self.value(leaf) for leaf in leaves)
+        values = tuple(
+            leaf.value if isinstance(leaf, Tensor) else self.builder.constant(leaf)
+            for leaf in leaves
+        )
         paths = {v: path for path, v in self.model.weights.items()}
         return Returns(
             structure,
@@ -376,7 +383,7 @@ class Tracer(Recorder):
             self.run = run = Run(outer, choices)
             leaf: _Tree
             try:
-                leaf = _Leaf(body(), run.state)
+                leaf = _Leaf(self._returned(body()), run.state)
             except GraphctxError as error:
                 if not getattr(error, "_defer", False):
                     raise self._on_path(error, run, len(choices)) from None
@@ -409,6 +416,18 @@ class Tracer(Recorder):
             raise first.error
         return _grow(leaves, 0)
 
+    def _returned(self, value: Any) -> Any:
+        """What a path returned, after a check that its tensors belong to the path."""
+        if isinstance(value, Tensor):
+            self.check(value)
+        elif isinstance(value, (tuple, list, dict)):
+            for leaf in flatten(value, _is_output)[0]:
+                if isinstance(leaf, Tensor):
+                    self.check(leaf)
+        elif isinstance(value, Variable):
+            return self.read(value)
+        return value
+
     def _on_path(self, error: GraphctxError, run: Run, own: int) -> GraphctxError:
         """Say under which context a trace failed."""
         if own and error.args and not getattr(error, "_on_path", False):
@@ -430,7 +449,7 @@ class Tracer(Recorder):
             if isinstance(leaf, _Raised):
                 raise leaf.error
             outer.state.update(leaf.state)
-            return leaf.value
+            return map_leaves(leaf.value, self._own, lambda x: isinstance(x, Tensor))
 
     def _merged(self, tree: _Tree) -> _Leaf | _Raised:
         if not isinstance(tree, _Fork):
@@ -499,7 +518,9 @@ class Tracer(Recorder):
     ) -> Any:
         """What `Layer.__call__` does in a trace."""
         frame = Frame(parent, layer, parent.values, self)
-        args, kwargs, _ = layer._bind(frame, args, kwargs)
+        args, kwargs = layer._bind(frame, args, kwargs)
+        if parent.layer is None and parent.parent is None:
+            self._given = {name: given.value for name, given in frame.values.items()}
         call = self._enter(frame, layer)
         signature = layer._signature
         data_args, data_kwargs = args, kwargs
@@ -511,7 +532,7 @@ class Tracer(Recorder):
             self._call = call
             token = current.set(frame)
             try:
-                for declaration in signature.context.values():
+                for declaration in signature.consumed:
                     value = self._resolve(frame, call, declaration)
                     args, kwargs = place(signature, declaration, value, args, kwargs)
                 layer._ensure_built(args)
@@ -739,9 +760,8 @@ class Tracer(Recorder):
                 return
             ancestor = ancestor.parent
         raise TraceError(
-            f"{current.get().path}: a tensor {tensor.spec} "  # type: ignore[union-attr]
-            f"that another layer's call left behind (on `self` or in a variable) is used at "
-            f"{source_line()}; that call runs once per context, so its side effects hold one path "
+            f"{where()}a tensor {tensor.spec} that another layer's call left behind (on `self` or in "
+            f"a variable) is used at {source_line()}; that call runs once per context, so its side effects hold one path "
             f"only: return the tensor instead"
         )
 

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from graphctx_onnx.entry import exporter
     from graphctx_onnx.metadata import FileMetadata, read_metadata
     from graphctx_onnx.pipeline import Exported, export
-    from graphctx_onnx.verification import Report, verify
+    from graphctx_onnx.report import Report
+    from graphctx_onnx.verification import verify
 
 _HOMES = {
     "Exported": "pipeline",
     "FileMetadata": "metadata",
-    "Report": "verification",
+    "Report": "report",
     "export": "pipeline",
     "exporter": "entry",
     "read_metadata": "metadata",

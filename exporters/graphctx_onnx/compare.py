@@ -39,7 +39,7 @@ EXACTLY = Tolerance(0.0, 0.0)
 def tolerance_for(
     precision: Precision, dtype: Any, rtol: float | None, atol: float | None
 ) -> Tolerance:
-    """Exact for integers, bools, strings and what is rounded nowhere; else by the coarsest dtype."""
+    """Exact for all but floats, and for floats that are rounded nowhere; else by coarsest dtype."""
     if precision.dtype is None or dtype.kind != "f":
         return EXACTLY
     usual = TOLERANCES[min(precision.dtype.itemsize, 8)]
@@ -65,9 +65,13 @@ def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
     """Compare what onnxruntime computed with what the program did."""
     expected, actual = np.asarray(expected), np.asarray(actual)
     if expected.dtype != actual.dtype:
-        return Difference(f"dtype {dtype_name(actual.dtype)} instead of {dtype_name(expected.dtype)}")
+        return Difference(
+            f"dtype {dtype_name(actual.dtype)} instead of {dtype_name(expected.dtype)}"
+        )
     if expected.shape != actual.shape:
-        return Difference(f"shape {shape_text(actual.shape)} instead of {shape_text(expected.shape)}")
+        return Difference(
+            f"shape {shape_text(actual.shape)} instead of {shape_text(expected.shape)}"
+        )
     if expected.size == 0:
         return Difference("")
     if expected.dtype.kind != "f":
@@ -75,10 +79,8 @@ def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
     for name, test in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
         if not np.array_equal(test(expected), test(actual)):
             at = _first(test(expected) != test(actual))
-            return Difference(
-                f"{name} at other places, first at {at}: {actual[at]} instead of {expected[at]}",
-                np.inf, np.inf,
-            )  # fmt: skip
+            problem = f"{name} at other places, first {_instead(expected, actual, at)}"
+            return Difference(problem, np.inf, np.inf)
     finite = np.isfinite(expected)
     wide = np.result_type(expected.dtype, np.float64)
     want = np.where(finite, expected, 0).astype(wide)
@@ -91,11 +93,8 @@ def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
     if not beyond.any():
         return found
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart - allowed)), apart.shape))
-    return Difference(
-        f"{_share(beyond)}, most at {list(at)}: {actual[at]} instead of {expected[at]}",
-        found.largest,
-        found.relative,
-    )
+    problem = f"{_share(beyond)}, most {_instead(expected, actual, at)}"
+    return Difference(problem, found.largest, found.relative)
 
 
 def _unequal(expected: Any, actual: Any) -> Difference:
@@ -109,10 +108,16 @@ def _unequal(expected: Any, actual: Any) -> Difference:
         if numeric
         else 1.0
     )
-    return Difference(
-        f"{_share(unequal)}, first at {list(at)}: {actual[at]!r} instead of {expected[at]!r}",
-        largest, largest,
-    )  # fmt: skip
+    problem = f"{_share(unequal)}, first {_instead(expected, actual, at)}"
+    return Difference(problem, largest, largest)
+
+
+def _instead(expected: Any, actual: Any, at: tuple[int, ...]) -> str:
+    """`at [0, 3]: 1.5 instead of 2.0`."""
+    found, wanted = actual[at], expected[at]
+    if isinstance(wanted, str):
+        return f"at {list(at)}: {found!r} instead of {wanted!r}"
+    return f"at {list(at)}: {found!s} instead of {wanted!s}"
 
 
 def _first(mask: Any) -> tuple[int, ...]:

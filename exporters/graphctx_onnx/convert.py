@@ -9,6 +9,9 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from graphctx.errors import ExportError
 from graphctx.graph import Branch, CallGraph, Node, Raises, Value, live_nodes, outcome_values
+from graphctx.passes.expand import expand
+from graphctx.passes.fold import fold_constants
+from graphctx.passes.prune import prune
 from graphctx.spec import TensorSpec
 from graphctx_onnx import metadata
 from graphctx_onnx.external import DataFile
@@ -22,7 +25,7 @@ from graphctx_onnx.schemas import (
     label,
     require_legal,
 )
-from graphctx_onnx.tensors import attribute, byte_size, header, tensor, value_info
+from graphctx_onnx.tensors import attribute, byte_size, element_type, header, tensor, value_info
 
 # Operators whose unused outputs stay named: onnxruntime demands all three of a training BatchNorm.
 _KEEP_OUTPUTS = frozenset({"BatchNormalization"})
@@ -103,15 +106,23 @@ def convert(
         ExportError: the graph cannot be said in ONNX, or not at this opset.
     """
     require_bound(graph)
-    from graphctx.passes.expand import expand
+    data = DataFile(data_name, external_threshold)
+    return _Conversion(lower(graph), opset, data, name).run()
 
-    expanded = expand(graph)
-    require_bound(expanded)
-    return _Conversion(expanded, opset, DataFile(data_name, external_threshold), name).run()
+
+def lower(graph: CallGraph) -> CallGraph:
+    """The graph in ONNX's own operators; what an expansion computes of constants is computed."""
+    if not any(node.op is not None and node.op.expand is not None for node in graph.nodes):
+        return graph
+    return prune(fold_constants(expand(graph)))
 
 
 def _info(name: str, spec: TensorSpec) -> ValueInfoProto:
     return value_info(name, spec.shape, spec.dtype, repr(name))
+
+
+def _what(node: Node) -> str:
+    return label(node) if node.kind == "op" else f"{node.kind} {node.name!r}"
 
 
 class _Conversion:
@@ -123,6 +134,8 @@ class _Conversion:
         roots = list(outcome_values(graph.returns))
         live = set(live_nodes(roots))
         self.nodes = [node for node in graph.nodes if node in live]
+        for value in (value for node in self.nodes for value in node.outputs):
+            element_type(value.dtype, _what(value.node))
         self.ops = [node for node in self.nodes if node.kind == "op"]
         self.opset = choose_opset(self.ops, opset)
         self.schemas = [require_legal(node, self.opset) for node in self.ops]
@@ -204,7 +217,7 @@ class _Conversion:
             self.proto.initializer.append(self._initializer(node, name, sizes[node]))
 
     def _initializer(self, node: Node, name: str, size: int) -> TensorProto:
-        where = f"{node.kind} {name!r}"
+        where = _what(node)
         if self.data.holds(size):
             proto = header(name, node.output.shape, node.output.dtype, where)
             self.data.place(proto, size, node.data)

@@ -7,6 +7,8 @@ limit and is memory-mapped.
   mail and commit, stay one file; what padding to a page costs is lost in the noise above it.
 - Should what stays inside still exceed `INSIDE_LIMIT` (1 GiB, half of what a protobuf can hold),
   every tensor of 1 KiB or more goes out.
+- Below `LEAST` (256 bytes) nothing goes out, whatever the threshold: shapes, axes and scales are
+  there, which shape inference has to read, and it reads the protobuf only.
 - Tensors of 1 MiB or more start at multiples of 64 KiB, as Windows needs to map them; smaller ones
   at multiples of 4 KiB, a page elsewhere.
 """
@@ -23,6 +25,7 @@ from onnx import TensorProto
 from graphctx_onnx.tensors import little_endian
 
 THRESHOLD = 1 << 20
+LEAST = 1 << 8
 INSIDE_LIMIT = 1 << 30
 SMALL = 1 << 10
 LARGE = 1 << 20
@@ -50,7 +53,7 @@ class DataFile:
 
     def __init__(self, name: str, threshold: int | None = None) -> None:
         self.name = name
-        self.threshold = THRESHOLD if threshold is None else threshold
+        self.threshold = THRESHOLD if threshold is None else max(threshold, LEAST)
         self.entries: list[Placed] = []
         self.size = 0
 
@@ -61,8 +64,8 @@ class DataFile:
             self.threshold = min(self.threshold, SMALL)
 
     def holds(self, size: int) -> bool:
-        """Whether a tensor of so many bytes belongs here; strings and empty ones never do."""
-        return size > 0 and size >= self.threshold
+        """Whether a tensor of so many bytes belongs here; strings count as 0."""
+        return size >= self.threshold
 
     def place(self, proto: TensorProto, size: int, source: Any) -> None:
         """Give a tensor its place, and make the protobuf refer to it."""
@@ -86,14 +89,15 @@ class DataFile:
         with open(os.path.join(folder, self.name), "wb") as file:
             for entry in self.entries:
                 file.write(bytes(entry.offset - file.tell()))
-                array = entry.source if isinstance(entry.source, np.ndarray) else None
-                data = little_endian(entry.source.numpy() if array is None else array)
+                source = entry.source
+                array = source if isinstance(source, np.ndarray) else source.numpy()
+                data = little_endian(array)
                 if data.nbytes != entry.size:
                     raise ValueError(
                         f"weight {entry.name!r} has {data.nbytes} bytes, not {entry.size}"
                     )
-                view = memoryview(data.reshape(-1).view(np.uint8))
-                for start in range(0, len(view), CHUNK):
-                    file.write(view[start : start + CHUNK])
+                flat = data.reshape(-1).view(np.uint8)
+                for start in range(0, len(flat), CHUNK):
+                    file.write(flat[start : start + CHUNK].data)
                     if progress is not None:
                         progress(min(entry.offset + start + CHUNK, self.size), self.size)

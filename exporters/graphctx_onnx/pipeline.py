@@ -16,8 +16,9 @@ from graphctx_onnx.convert import Converted, convert, require_bound
 from graphctx_onnx.destination import Destination, cannot_write, destination
 from graphctx_onnx.locate import Tolerances
 from graphctx_onnx.metadata import load
+from graphctx_onnx.report import Report
 from graphctx_onnx.trials import Given, check_options
-from graphctx_onnx.verification import Progress, Report, Verification
+from graphctx_onnx.verification import Progress, Verification
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def export(
         verify: compare with onnxruntime before the files are put in place.
         inputs: for verification; see `graphctx_onnx.verify`.
         sizes: for verification: symbolic dimension -> sizes to try.
-        external_threshold: bytes from which on a weight goes to the data file; by default 1 MiB.
+        external_threshold: bytes from which on a weight goes to the data file; by default 1 MiB,
+            256 bytes at least.
         rtol: relative tolerance of the verification.
         atol: absolute tolerance of the verification.
         progress: told a stage, the steps done and the steps in all.

@@ -12,27 +12,31 @@ from graphctx.graph import CallGraph, Node, Value
 # Operators that give equal bits everywhere: they move elements, work on integers or bools, or are
 # rounded as IEEE 754 prescribes.
 EXACT = frozenset(
-    """
-    Identity Reshape Squeeze Unsqueeze Flatten Transpose Slice Expand Tile Split Concat Where
-    Gather GatherElements GatherND ScatterElements ScatterND Pad Cast CastLike Shape Size Range
-    ConstantOfShape EyeLike OneHot DepthToSpace SpaceToDepth ReverseSequence Compress NonZero
-    Trilu Unique Abs Neg Sign Floor Ceil Round Relu Max Min Clip Equal Greater GreaterOrEqual Less
-    LessOrEqual And Or Xor Not IsNaN IsInf BitShift BitwiseAnd BitwiseOr BitwiseXor BitwiseNot
-    BitCast Add Sub Mul Div Sqrt ArgMax ArgMin ReduceMax ReduceMin TopK MaxPool GlobalMaxPool
-    """.split()
-)
+    {
+        "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Slice", "Expand",
+        "Tile", "Split", "Concat", "Where", "Gather", "GatherElements", "GatherND",
+        "ScatterElements", "ScatterND", "Pad", "Cast", "CastLike", "Shape", "Size", "Range",
+        "ConstantOfShape", "EyeLike", "OneHot", "DepthToSpace", "SpaceToDepth", "ReverseSequence",
+        "Compress", "NonZero", "Trilu", "Unique", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round",
+        "Relu", "Max", "Min", "Clip", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
+        "And", "Or", "Xor", "Not", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr",
+        "BitwiseXor", "BitwiseNot", "BitCast", "Add", "Sub", "Mul", "Div", "Sqrt", "ArgMax",
+        "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool",
+    }
+)  # fmt: skip
 
 # Of these, the ones that round floats; half precision may be computed in single.
 _ROUNDING = frozenset({"Add", "Sub", "Mul", "Div", "Sqrt", "Range"})
 
 # Operators whose result jumps where an operand changes by a rounding error.
 STEPS = frozenset(
-    """
-    Equal Greater GreaterOrEqual Less LessOrEqual Floor Ceil Round Sign Mod ArgMax ArgMin TopK
-    NonZero Unique Hardmax IsInf IsNaN QuantizeLinear DynamicQuantizeLinear NonMaxSuppression
-    MaxPool RoiAlign GridSample
-    """.split()
-)
+    {
+        "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Floor", "Ceil", "Round",
+        "Sign", "Mod", "ArgMax", "ArgMin", "TopK", "NonZero", "Unique", "Hardmax", "IsInf",
+        "IsNaN", "QuantizeLinear", "DynamicQuantizeLinear", "NonMaxSuppression", "MaxPool",
+        "RoiAlign", "GridSample",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
     if node.kind == "op" and not _is_exact(node):
-        rounded += [v.dtype for v in (*node.operands, *node.outputs) if v and _is_float(v)]
+        rounded += [v.dtype for v in _floats(node)]
     found = []
     for output in node.outputs:
         own = [output.dtype] if rounded and _is_float(output) else []
@@ -75,18 +79,25 @@ def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     return found
 
 
-def _is_float(value: Value | None) -> bool:
-    return value is not None and value.dtype is not None and value.dtype.kind == "f"
+def _is_float(value: Value) -> bool:
+    return value.dtype is not None and value.dtype.kind == "f"
+
+
+def _floats(node: Node) -> list[Value]:
+    """The float operands and outputs of a node."""
+    return [v for v in (*node.operands, *node.outputs) if v is not None and _is_float(v)]
 
 
 def _is_exact(node: Node) -> bool:
-    floats = [v.dtype.itemsize for v in (*node.operands, *node.outputs) if _is_float(v)]
+    floats = [value.dtype.itemsize for value in _floats(node)]
     if not floats:
         return True
+    if node.name == "Mul" and any(v is not None and v.node.name == "Div" for v in node.operands):
+        return False  # onnxruntime makes y / x of y * (1 / x), which rounds once instead of twice
     return node.name in EXACT and (min(floats) > 2 or node.name not in _ROUNDING)
 
 
 def _is_step(node: Node) -> bool:
     if node.name == "Cast":
-        return _is_float(node.operands[0]) and not _is_float(node.output)
+        return bool(_floats(node)) and not _is_float(node.output)
     return node.name in STEPS

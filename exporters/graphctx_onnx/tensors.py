@@ -30,6 +30,10 @@ ELEMENT_TYPES: dict[np.dtype[Any], int] = {
 """NumPy dtype -> ONNX element type. Complex is absent: ONNX runtimes have no kernels for it."""
 
 _SPELLED = {"float32": "float", "float64": "double"}
+_TYPE_TEXTS = {
+    dtype: f"tensor({_SPELLED.get(dtype_name(dtype), dtype_name(dtype))})"
+    for dtype in ELEMENT_TYPES
+}
 
 
 def element_type(dtype: Any, where: str) -> int:
@@ -47,9 +51,8 @@ def element_type(dtype: Any, where: str) -> int:
 
 
 def type_text(dtype: Any) -> str:
-    """The type as operator schemas spell it: `tensor(float)`."""
-    name = dtype_name(dtype)
-    return f"tensor({_SPELLED.get(name, name)})"
+    """The type as operator schemas spell it, `tensor(float)`; empty where ONNX lacks it."""
+    return _TYPE_TEXTS.get(dtype, "")
 
 
 def byte_size(shape: Sequence[Any], dtype: Any) -> int:
@@ -64,11 +67,11 @@ def little_endian(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(array, order="C").astype(array.dtype.newbyteorder("<"), copy=False)
 
 
-def header(name: str, shape: Sequence[int], dtype: Any, where: str) -> TensorProto:
+def header(name: str, shape: Sequence[Any], dtype: Any, where: str) -> TensorProto:
     """A tensor without its data."""
     proto = TensorProto()
     proto.name = name
-    proto.data_type = element_type(dtype, where)  # type: ignore[assignment]
+    proto.data_type = element_type(dtype, where)
     proto.dims.extend(int(dim) for dim in shape)
     return proto
 
@@ -109,9 +112,10 @@ def attribute(name: str, value: Any, kind: OpSchema.AttrType, where: str) -> Att
         ExportError: the value is not of that type.
     """
     types = OpSchema.AttrType
+    spelled = str(kind).rpartition(".")[2]
     proto = AttributeProto()
     proto.name = name
-    proto.type = getattr(AttributeProto, kind.name)
+    proto.type = getattr(AttributeProto, spelled)
     try:
         if kind == types.INT:
             is_dtype = isinstance(value, (np.dtype, type))
@@ -130,12 +134,12 @@ def attribute(name: str, value: Any, kind: OpSchema.AttrType, where: str) -> Att
             proto.t.CopyFrom(tensor("", np.asarray(value), where))
         else:
             raise ExportError(
-                f"{where}: the attribute {name!r} holds {kind.name.lower()}, which the ONNX "
+                f"{where}: the attribute {name!r} holds {spelled.lower()}, which the ONNX "
                 f"exporter does not write"
             )
     except (TypeError, ValueError) as error:
         raise ExportError(
-            f"{where}: the attribute {name!r} should be {kind.name.lower()}, got {value!r}"
+            f"{where}: the attribute {name!r} should be {spelled.lower()}, got {value!r}"
         ) from error
     return proto
 

@@ -88,7 +88,7 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
         yield sizes
         return
     dims = {
-        str(dim): dim
+        dim
         for node in graph.nodes
         for value in node.outputs
         for dim in value.shape
@@ -96,14 +96,14 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
     }
     grown = dict(sizes)
     for multiple in MULTIPLES:
-        short = [dim for dim in dims.values() if dim.evaluate(grown) < 1]
+        short = [dim for dim in dims if dim.evaluate(grown) < 1]
         for name in set().union(*(dim.symbols for dim in short)) - set(fixed):
             grown[name] = sizes[name] * multiple
     seen = set()
     for multiple in MULTIPLES:
         candidate = {n: s if n in fixed else s * multiple for n, s in grown.items()}
         key = tuple(candidate.values())
-        if key not in seen and all(dim.evaluate(candidate) >= 1 for dim in dims.values()):
+        if key not in seen and all(dim.evaluate(candidate) >= 1 for dim in dims):
             seen.add(key)
             yield candidate
 
@@ -255,7 +255,9 @@ def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
         given = [given]
     if not isinstance(given, Mapping):
         if len(given) != len(names):
-            raise ExportError(f"inputs: the program takes {listing(names)}, got {len(given)} arrays")
+            raise ExportError(
+                f"inputs: the program takes {listing(names)}, got {len(given)} arrays"
+            )
         given = dict(zip(names, given, strict=True))
     for name in given:
         if name not in names:

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from graphctx.errors import ExportError, GraphctxError, VerificationError
 from graphctx.graph import Value
-from graphctx_onnx.compare import Difference, Tolerance, difference, tolerance_for
+from graphctx_onnx.compare import difference, tolerance_for
 from graphctx_onnx.convert import Converted, convert
 from graphctx_onnx.locate import Tolerances, Trial, first_difference, first_non_finite
 from graphctx_onnx.metadata import load, read_metadata
 from graphctx_onnx.precision import Precision, precisions
 from graphctx_onnx.reference import Reference
+from graphctx_onnx.report import Report, Row, sizes_text
 from graphctx_onnx.sessions import LEVELS, OFF, open_session, run
 from graphctx_onnx.trials import (
     SEEDS,
@@ -41,54 +40,6 @@ Progress = Callable[[str, int, int], None]
 
 REDRAWS = 2
 """Further draws for a graph with steps (`x > 0`), where a rounding error may tip an element."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One output, in one trial, at one optimization level."""
-
-    sizes: Mapping[str, int]
-    level: str
-    output: str
-    tolerance: Tolerance
-    difference: Difference
-
-
-@dataclass
-class Report:
-    """What was compared, and how far apart it was.
-
-    Attributes:
-        rows: one for every output, trial and optimization level.
-        runtime: version of onnxruntime.
-        notes: what a reader should know about the trials.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    runtime: str = onnxruntime.__version__
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def largest(self) -> float:
-        """Largest absolute difference of all."""
-        return max((row.difference.largest for row in self.rows), default=0.0)
-
-    def __str__(self) -> str:
-        """A line for every output and optimization level: the largest difference of all trials."""
-        sizes = dict.fromkeys(sizes_text(row.sizes) for row in self.rows)
-        cells = [("output", "optimizations", "trials", "largest difference", "relative")]
-        groups: dict[tuple[str, str], list[Difference]] = {}
-        for row in self.rows:
-            groups.setdefault((row.output, row.level), []).append(row.difference)
-        for (output, level), found in groups.items():
-            worst = max(found, key=lambda difference: difference.largest)
-            largest = f"{worst.largest:.2e}" if worst.largest else "equal"
-            relative = f"{worst.relative:.2e}" if worst.largest else ""
-            cells.append((output, level, str(len(found)), largest, relative))
-        widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-        lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-        head = f"onnxruntime {self.runtime} at {'; '.join(sizes)}"
-        return "\n".join([head, *lines, *self.notes])
 
 
 def verify(
@@ -176,9 +127,7 @@ class Verification:
         self.finite: set[str] = set()
         self.infinite: dict[str, Trial] = {}
 
-    def run(
-        self, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None
-    ) -> Report:
+    def run(self, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None) -> Report:
         """Run all trials; see `verify`."""
         trials = self._trials(inputs, sizes)
         done, steps = 0, len(trials) * len(LEVELS)
@@ -301,9 +250,7 @@ class Verification:
             else:
                 self.infinite.setdefault(row.output, trial)
 
-    def _rows(
-        self, session: Any, level: str, trial: Trial, expected: dict[str, Any]
-    ) -> list[Row]:
+    def _rows(self, session: Any, level: str, trial: Trial, expected: dict[str, Any]) -> list[Row]:
         actual = run(session, list(expected), self._feeds(trial))
         rows = []
         for name, array in expected.items():
@@ -357,9 +304,10 @@ class Verification:
         interpreted = Reference(self.graph).run(trial)[0]
         index = list(self.outputs).index(row.output) if row.output in self.outputs else 0
         named = self._expected(trial).get(row.output)
-        if row.output in self.outputs and difference(
-            named, interpreted[index], row.tolerance
-        ).problem:
+        if (
+            row.output in self.outputs
+            and difference(named, interpreted[index], row.tolerance).problem
+        ):
             return "every node agrees when it is interpreted: the program's generated code differs"
         lowered = sorted({n.name for n in self.graph.nodes if n.op is not None and n.op.expand})
         return (
@@ -378,7 +326,3 @@ class Verification:
                 f"infinite throughout in every trial; that begins at {origin}; pass inputs "
                 f"that the model is made for: inputs={{...}}"
             )
-
-
-def sizes_text(sizes: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "fixed sizes"

@@ -28,9 +28,9 @@ from graphctx.ops.elementwise import (
     square,
     subtract,
     tanh,
-    where,
 )
-from graphctx.ops.rules import composite, float_rules, half_in_single, tensor
+from graphctx.ops.logic import where
+from graphctx.ops.rules import composite, float_rules, half_in_single
 from graphctx.ops.table import (
     Inferred,
     common_dtype,
@@ -230,7 +230,8 @@ def mish(x: Any) -> Any:
 
 @op("Swish", since=24, infer=floating)
 @half_in_single
-def _swish(x: Any, *, alpha: float = 1.0) -> Any:
+def swish_op(x: Any, *, alpha: float = 1.0) -> Any:
+    """`x * sigmoid(alpha * x)`."""
     return x * _logistic(x if alpha == 1 else x * x.dtype.type(alpha))
 
 

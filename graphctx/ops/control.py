@@ -9,7 +9,7 @@ import numpy as np
 
 from graphctx.context import Frame, current, source_line
 from graphctx.errors import ShapeError, TraceError
-from graphctx.ops.elementwise import where
+from graphctx.ops.logic import where
 from graphctx.spec import same_shape
 from graphctx.tensor import ArrayOperators, Tensor
 from graphctx.tensor import where as location

@@ -19,13 +19,11 @@ from graphctx.ops.shape import (
     known_dims,
     range_op,
     recorder_for,
-    resolved,
-    shape,
     shape_entries,
     shape_operand,
 )
 from graphctx.ops.table import Inferred, op, require_rank
-from graphctx.spec import Dim, as_dtype, is_static
+from graphctx.spec import Dim, as_dtype
 from graphctx.tensor import ArrayOperators, Tensor
 
 FLOAT32 = np.dtype(np.float32)
@@ -133,25 +131,6 @@ def zeros(shape: Any, dtype: Any = "float32") -> Any:
 def ones(shape: Any, dtype: Any = "float32") -> Any:
     """A tensor of ones; see `full` for the shape."""
     return full(shape, 1, dtype)
-
-
-def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
-    """A tensor of the shape (and unless given, the dtype) of x with one value everywhere."""
-    x = resolved(x)
-    target = x.dtype if dtype is None else as_dtype(dtype)
-    if not isinstance(x, Tensor) or is_static(x.shape) or isinstance(fill_value, ArrayOperators):
-        return full(x.shape, fill_value, target)
-    return constant_of_shape_op(shape(x), value=np.asarray(fill_value, target).reshape(1))
-
-
-def zeros_like(x: Any, dtype: Any = None) -> Any:
-    """A tensor of zeros of the shape (and unless given, the dtype) of x."""
-    return full_like(x, 0, dtype)
-
-
-def ones_like(x: Any, dtype: Any = None) -> Any:
-    """A tensor of ones of the shape (and unless given, the dtype) of x."""
-    return full_like(x, 1, dtype)
 
 
 def _infer_eye_like(input: Value, *, dtype: Any = None, k: int = 0) -> Inferred:

@@ -1,4 +1,4 @@
-"""Operators on single elements: arithmetic, comparison, logic, bits, rounding, casting.
+"""Arithmetic on single elements: sums, powers, exponentials, angles, rounding.
 
 The public functions have the array API standard's names and NumPy's dtype rules, on arrays and on
 symbolic tensors alike. Records whose function differs from the operator are named `_like_this`.
@@ -15,10 +15,24 @@ import numpy as np
 
 from graphctx.errors import DTypeError
 from graphctx.graph import Value
+from graphctx.ops.logic import (
+    and_op,
+    astype,
+    equal,
+    greater,
+    identity,
+    less,
+    logical_and,
+    logical_or,
+    not_equal,
+    or_op,
+    where,
+)
 from graphctx.ops.rules import (
+    common,
     composite,
-    dtype_of,
     numpy_rules,
+    operands_of,
     promoted,
     recorder_of,
     tensor,
@@ -26,33 +40,18 @@ from graphctx.ops.rules import (
 from graphctx.ops.table import (
     Inferred,
     broadcast,
-    broadcast_bool,
     broadcast_numeric,
     floating,
     numeric,
     op,
     require_kind,
-    same,
 )
 from graphctx.spec import Dim, as_dtype, broadcast_shapes
-from graphctx.tensor import Tensor, result_dtype
+from graphctx.tensor import Tensor
 
-BOOL = np.dtype(bool)
 INT64 = np.dtype(np.int64)
 
 # -- inference ------------------------------------------------------------------------------------
-
-
-def _require_bool(*values: Value, **_: Any) -> Inferred:
-    for value in values:
-        require_kind(value, "b", "bool")
-    return broadcast(*values)
-
-
-def _require_integers(*values: Value, **_: Any) -> Inferred:
-    for value in values:
-        require_kind(value, "iu", "an integer dtype")
-    return broadcast(*values)
 
 
 def _broadcast_floating(*values: Value, **_: Any) -> Inferred:
@@ -61,32 +60,13 @@ def _broadcast_floating(*values: Value, **_: Any) -> Inferred:
     return broadcast(*values)
 
 
-def _compare(*values: Value, **_: Any) -> Inferred:
-    for value in values:
-        require_kind(value, "iuf", "a numeric dtype")
-    return broadcast_bool(*values)
-
-
-def _is_float(x: Value, **_: Any) -> Inferred:
-    require_kind(x, "f", "a floating dtype")
-    return x.shape, BOOL
-
-
 def _infer_pow(x: Value, y: Value) -> Inferred:
     require_kind(x, "iuf", "a numeric dtype")
     require_kind(y, "iuf", "a numeric exponent")
     return broadcast_shapes(x.shape, y.shape), x.dtype
 
 
-def _infer_where(condition: Value, x: Value, y: Value) -> Inferred:
-    require_kind(condition, "b", "a bool condition")
-    shape, dtype = broadcast(x, y)
-    return broadcast_shapes(condition.shape, shape), dtype
-
-
-def _infer_clip(
-    x: Value, min: Value | None = None, max: Value | None = None
-) -> Inferred:
+def _infer_clip(x: Value, min: Value | None = None, max: Value | None = None) -> Inferred:
     require_kind(x, "iuf", "a numeric dtype")
     for name, bound in (("min", min), ("max", max)):
         if bound is not None:
@@ -142,10 +122,6 @@ def _floor_remainder(a: Any, b: Any, *, fmod: int = 0) -> Any:
     return None if not isinstance(b, Dim) and b == 0 else a % b
 
 
-def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:
-    return x
-
-
 # -- arithmetic -----------------------------------------------------------------------------------
 
 
@@ -153,27 +129,7 @@ def _kind(*operands: Any) -> str:
     return np.result_type(*operands).kind
 
 
-@op("Or", since=7, infer=_require_bool, ufunc=np.logical_or)
-def _or(a: Any, b: Any) -> Any:
-    return np.logical_or(a, b)
-
-
-@op("And", since=7, infer=_require_bool, ufunc=np.logical_and)
-def _and(a: Any, b: Any) -> Any:
-    return np.logical_and(a, b)
-
-
-@op("Xor", since=7, infer=_require_bool, ufunc=np.logical_xor)
-def _xor(a: Any, b: Any) -> Any:
-    return np.logical_xor(a, b)
-
-
-@op("Not", since=1, infer=_require_bool, ufunc=np.logical_not)
-def _not(x: Any) -> Any:
-    return np.logical_not(x)
-
-
-@numpy_rules(np.add, bools=_or)
+@numpy_rules(np.add, bools=or_op)
 @op("Add", since=14, infer=broadcast_numeric, ufunc=np.add, promote=0,
     content=_pairwise(lambda a, b: a + b))  # fmt: skip
 def add(a: Any, b: Any) -> Any:
@@ -189,7 +145,7 @@ def subtract(a: Any, b: Any) -> Any:
     return np.subtract(a, b)
 
 
-@numpy_rules(np.multiply, bools=_and)
+@numpy_rules(np.multiply, bools=and_op)
 @op("Mul", since=14, infer=broadcast_numeric, ufunc=np.multiply, promote=0,
     content=_pairwise(lambda a, b: a * b))  # fmt: skip
 def multiply(a: Any, b: Any) -> Any:
@@ -198,7 +154,8 @@ def multiply(a: Any, b: Any) -> Any:
 
 
 @op("Div", since=14, infer=broadcast_numeric, promote=0, content=_pairwise(_divided))
-def _div(a: Any, b: Any) -> Any:
+def div_op(a: Any, b: Any) -> Any:
+    """Quotient; of integers it is truncated towards zero."""
     kind = _kind(a, b)
     if kind in "fc":
         return np.divide(a, b)
@@ -210,24 +167,25 @@ def _div(a: Any, b: Any) -> Any:
 @composite(np.true_divide)
 def divide(x1: Any, x2: Any) -> Any:
     """Quotient of two tensors, elementwise; of integers it is a float."""
-    return _div(*_operands(np.true_divide, x1, x2)[:2])
+    return div_op(*operands_of(np.true_divide, x1, x2)[:2])
 
 
 @op("Mod", since=13, infer=broadcast_numeric, promote=0, content=_pairwise(_floor_remainder))
-def _mod(a: Any, b: Any, *, fmod: int = 0) -> Any:
+def mod_op(a: Any, b: Any, *, fmod: int = 0) -> Any:
+    """Remainder with the sign of the divisor; with `fmod=1` that of the dividend."""
     return np.fmod(a, b) if fmod else np.remainder(a, b)
 
 
 def _expand_floor_divide(a: Any, b: Any) -> Any:
-    quotient = _div(a, b)
+    quotient = div_op(a, b)
     kind = a.dtype.kind
     if kind == "u":
         return quotient
     if kind == "i":  # one less where truncation went up
         rest = subtract(a, multiply(quotient, b))
-        return subtract(quotient, astype(not_equal(rest, _mod(a, b)), a.dtype))
+        return subtract(quotient, astype(not_equal(rest, mod_op(a, b)), a.dtype))
     # Python's algorithm for floats: exact multiples stay exact, whatever `a / b` rounds to.
-    rest = _mod(a, b, fmod=1)
+    rest = mod_op(a, b, fmod=1)
     whole = divide(subtract(a, rest), b)
     lower = logical_and(not_equal(rest, 0), not_equal(less(rest, 0), less(b, 0)))
     whole = subtract(whole, astype(lower, a.dtype))
@@ -245,46 +203,37 @@ def floor_divide(a: Any, b: Any) -> Any:
 
 
 def _expand_remainder(a: Any, b: Any) -> Any:
-    rest = _mod(a, b, fmod=1)
+    rest = mod_op(a, b, fmod=1)
     signs_differ = not_equal(less(rest, 0), less(b, 0))
     return where(logical_and(not_equal(rest, 0), signs_differ), add(rest, b), rest)
 
 
 @op("remainder", infer=_broadcast_floating, ufunc=np.remainder, promote=0,
     expand=_expand_remainder)  # fmt: skip
-def _float_remainder(a: Any, b: Any) -> Any:
+def remainder_op(a: Any, b: Any) -> Any:
+    """Remainder of floats with the sign of the divisor."""
     return np.remainder(a, b)  # Mod with fmod=0 takes floats from opset 28 on only
 
 
 @composite(np.remainder)
 def remainder(x1: Any, x2: Any) -> Any:
     """Remainder with the sign of the divisor, elementwise, as Python's `%`."""
-    x1, x2, dtype = _operands(np.remainder, x1, x2)
-    return _float_remainder(x1, x2) if dtype.kind == "f" else _mod(x1, x2)
+    x1, x2, dtype = operands_of(np.remainder, x1, x2)
+    return remainder_op(x1, x2) if dtype.kind == "f" else mod_op(x1, x2)
 
 
 @composite(np.fmod)
 def fmod(x1: Any, x2: Any) -> Any:
     """Remainder with the sign of the dividend, elementwise, as C's `fmod`."""
-    x1, x2, dtype = _operands(np.fmod, x1, x2)
+    x1, x2, dtype = operands_of(np.fmod, x1, x2)
     if dtype.kind == "f":
-        return _mod(x1, x2, fmod=1)
-    return subtract(x1, multiply(_div(x1, x2), x2))
-
-
-def _operands(ufunc: Any, *operands: Any) -> tuple[Any, ...]:
-    """The operands as tensors of the dtype a ufunc promotes them to, and that dtype."""
-    recorder = recorder_of(*operands)
-    assert recorder is not None
-    dtypes = promoted(ufunc, *operands)
-    return (
-        *(recorder.tensor(x, dtype) for x, dtype in zip(operands, dtypes, strict=True)),
-        dtypes[0],
-    )
+        return mod_op(x1, x2, fmod=1)
+    return subtract(x1, multiply(div_op(x1, x2), x2))
 
 
 @op("Pow", since=15, infer=_infer_pow)
-def _pow(x: Any, y: Any) -> Any:
+def pow_op(x: Any, y: Any) -> Any:
+    """Power, of the dtype of the base."""
     if x.dtype.kind == "f":
         if y.size == 1 and y.ndim <= x.ndim:
             exponent = y.item()
@@ -301,14 +250,15 @@ def _pow(x: Any, y: Any) -> Any:
 @composite(np.power)
 def pow(x1: Any, x2: Any) -> Any:
     """Power, elementwise. Integers stay integers and wrap around."""
-    x1, x2, dtype = _operands(np.power, x1, x2)
+    x1, x2, dtype = operands_of(np.power, x1, x2)
     if dtype.kind == "f" or dtype in (np.int32, np.int64):
-        return _pow(x1, x2)
-    return astype(_pow(astype(x1, INT64), astype(x2, INT64)), dtype)
+        return pow_op(x1, x2)
+    return astype(pow_op(astype(x1, INT64), astype(x2, INT64)), dtype)
 
 
 @op("Neg", since=13, infer=numeric, ufunc=np.negative)
-def _neg(x: Any) -> Any:
+def neg_op(x: Any) -> Any:
+    """Minus `x`."""
     return np.negative(x)
 
 
@@ -316,18 +266,12 @@ def _neg(x: Any) -> Any:
 def negative(x: Any) -> Any:
     """Minus `x`; unsigned integers wrap around."""
     [dtype] = promoted(np.negative, x)
-    return subtract(np.zeros((), dtype), x) if dtype.kind == "u" else _neg(x)
+    return subtract(np.zeros((), dtype), x) if dtype.kind == "u" else neg_op(x)
 
 
 @composite(np.positive)
 def positive(x: Any) -> Any:
     """`x` itself."""
-    return x
-
-
-@op("Identity", since=1, infer=same, view=True, content=_first)
-def identity(x: Any) -> Any:
-    """`x` itself, as an operator of its own."""
     return x
 
 
@@ -359,7 +303,8 @@ def square(x: Any) -> Any:
 
 
 @op("Reciprocal", since=6, infer=floating, ufunc=np.reciprocal)
-def _reciprocal(x: Any) -> Any:
+def reciprocal_op(x: Any) -> Any:
+    """`1 / x`."""
     return np.reciprocal(x)
 
 
@@ -367,13 +312,13 @@ def _reciprocal(x: Any) -> Any:
 def reciprocal(x: Any) -> Any:
     """`1 / x`, elementwise; of integers it is truncated, as in NumPy."""
     x = tensor(x)
-    return _reciprocal(x) if x.dtype.kind == "f" else _div(np.ones((), x.dtype), x)
+    return reciprocal_op(x) if x.dtype.kind == "f" else div_op(np.ones((), x.dtype), x)
 
 
 @composite(lambda x: np.reciprocal(np.sqrt(x)))
 def rsqrt(x: Any) -> Any:
     """`1 / sqrt(x)`, elementwise."""
-    return _reciprocal(sqrt(x))
+    return reciprocal_op(sqrt(x))
 
 
 def _broadcast_all(step: Any) -> Callable[..., Any]:
@@ -393,23 +338,25 @@ _sum_of = _broadcast_all(np.add)
 
 
 @op("Max", since=12, infer=broadcast_numeric, promote=0)
-def _max(*data: Any) -> Any:
+def max_op(*data: Any) -> Any:
+    """Largest of any number of elements."""
     return _max_of(*data)
 
 
 @op("Min", since=12, infer=broadcast_numeric, promote=0)
-def _min(*data: Any) -> Any:
+def min_op(*data: Any) -> Any:
+    """Smallest of any number of elements."""
     return _min_of(*data)
 
 
 @op("Sum", since=8, infer=_broadcast_floating, promote=0)
-def _sum(*data: Any) -> Any:
+def sum_op(*data: Any) -> Any:
     """Sum of any number of tensors, elementwise."""
     return _sum_of(*data)
 
 
 @op("Mean", since=8, infer=_broadcast_floating, promote=0)
-def _mean(*data: Any) -> Any:
+def mean_op(*data: Any) -> Any:
     """Mean of any number of tensors, elementwise."""
     return _sum_of(*data) / len(data)
 
@@ -417,15 +364,50 @@ def _mean(*data: Any) -> Any:
 @composite(np.maximum)
 def maximum(x1: Any, x2: Any) -> Any:
     """The larger of two elements; NaN if one is NaN."""
-    x1, x2, dtype = _operands(np.maximum, x1, x2)
-    return _or(x1, x2) if dtype == bool else _max(x1, x2)
+    x1, x2, dtype = operands_of(np.maximum, x1, x2)
+    return or_op(x1, x2) if dtype == bool else max_op(x1, x2)
 
 
 @composite(np.minimum)
 def minimum(x1: Any, x2: Any) -> Any:
     """The smaller of two elements; NaN if one is NaN."""
-    x1, x2, dtype = _operands(np.minimum, x1, x2)
-    return _and(x1, x2) if dtype == bool else _min(x1, x2)
+    x1, x2, dtype = operands_of(np.minimum, x1, x2)
+    return and_op(x1, x2) if dtype == bool else min_op(x1, x2)
+
+
+@op("Clip", since=12, infer=_infer_clip, promote=0)
+def clip_op(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Elements limited to an interval; a bound is a scalar."""
+    if min is None:
+        return np.positive(x) if max is None else np.minimum(x, max)
+    return np.maximum(x, min) if max is None else np.asarray(x).clip(min, max)
+
+
+def _clip_eager(x: Any, min: Any = None, max: Any = None) -> Any:
+    if min is None or max is None:
+        return clip_op.kernel(x, min, max)
+    return np.clip(x, min, max)
+
+
+@composite(_clip_eager)
+def _clip_any(x: Any, min: Any = None, max: Any = None) -> Any:
+    bounds = [bound for bound in (min, max) if bound is not None]
+    if not bounds:
+        return x
+    recorder = recorder_of(x, *bounds)
+    assert recorder is not None
+    dtype = common(x, *bounds)
+    x = recorder.tensor(x, dtype)
+    low, high = (None if b is None else recorder.tensor(b, dtype) for b in (min, max))
+    if all(bound is None or not bound.shape for bound in (low, high)):
+        return clip_op(x, low, high)
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """Elements limited to the interval from `min` to `max`; None is no limit."""
+    return _clip_any(x, min, max)
 
 
 # -- exponentials, logarithms, trigonometry -------------------------------------------------------
@@ -491,14 +473,14 @@ def log10(x: Any) -> Any:
 def exp2(x: Any) -> Any:
     """`2 ** x`, elementwise."""
     [dtype] = promoted(np.exp2, x)
-    return _pow(np.full((), 2, dtype), tensor(x, dtype))
+    return pow_op(np.full((), 2, dtype), tensor(x, dtype))
 
 
 @composite(np.logaddexp)
 def logaddexp(x1: Any, x2: Any) -> Any:
     """`log(exp(x1) + exp(x2))` without overflow, elementwise."""
-    x1, x2, _ = _operands(np.logaddexp, x1, x2)
-    larger, smaller = _max(x1, x2), _min(x1, x2)
+    x1, x2, _ = operands_of(np.logaddexp, x1, x2)
+    larger, smaller = max_op(x1, x2), min_op(x1, x2)
     distance = where(equal(x1, x2), 0.0, subtract(smaller, larger))  # inf - inf is not known
     return add(larger, log1p(exp(distance)))
 
@@ -506,8 +488,8 @@ def logaddexp(x1: Any, x2: Any) -> Any:
 @composite(np.hypot)
 def hypot(x1: Any, x2: Any) -> Any:
     """`sqrt(x1 ** 2 + x2 ** 2)` without overflow, elementwise."""
-    x1, x2, _ = _operands(np.hypot, abs(x1), abs(x2))
-    longer, shorter = _max(x1, x2), _min(x1, x2)
+    x1, x2, _ = operands_of(np.hypot, abs(x1), abs(x2))
+    longer, shorter = max_op(x1, x2), min_op(x1, x2)
     ratio = where(logical_or(equal(longer, 0), equal(shorter, np.inf)), 0.0,
                   divide(shorter, longer))  # fmt: skip
     return multiply(longer, sqrt(add(multiply(ratio, ratio), 1.0)))
@@ -633,19 +615,19 @@ def _rounding(ufunc: Any, record: Any) -> Callable[[Any], Any]:
 
 
 @op("Floor", since=6, infer=floating, ufunc=np.floor)
-def _floor(x: Any) -> Any:
+def floor_op(x: Any) -> Any:
     """The largest whole number that is not above, elementwise."""
     return np.floor(x)
 
 
 @op("Ceil", since=6, infer=floating, ufunc=np.ceil)
-def _ceil(x: Any) -> Any:
+def ceil_op(x: Any) -> Any:
     """The smallest whole number that is not below, elementwise."""
     return np.ceil(x)
 
 
 @op("Round", since=11, infer=floating, ufunc=np.rint)
-def _round(x: Any) -> Any:
+def round_op(x: Any) -> Any:
     """The nearest whole number, halves to even, elementwise."""
     return np.rint(x)
 
@@ -655,7 +637,7 @@ def _expand_trunc(x: Any) -> Any:
 
 
 @op("trunc", infer=floating, ufunc=np.trunc, expand=_expand_trunc)
-def _trunc(x: Any) -> Any:
+def trunc_op(x: Any) -> Any:
     """The nearest whole number towards zero, elementwise."""
     return np.trunc(x)
 
@@ -664,41 +646,13 @@ def _round_any(x: Any) -> Any:
     return np.rint(x) if np.asarray(x).dtype.kind in "fc" else np.positive(x)
 
 
-floor = _rounding(np.floor, _floor)
-ceil = _rounding(np.ceil, _ceil)
-round = _rounding(_round_any, _round)
-trunc = _rounding(np.trunc, _trunc)
+floor = _rounding(np.floor, floor_op)
+ceil = _rounding(np.ceil, ceil_op)
+round = _rounding(_round_any, round_op)
+trunc = _rounding(np.trunc, trunc_op)
 
 
-# -- tests, comparison, logic ---------------------------------------------------------------------
-
-
-@op("IsNaN", since=9, infer=_is_float, ufunc=np.isnan)
-def _isnan(x: Any) -> Any:
-    return np.isnan(x)
-
-
-@op("IsInf", since=20, infer=_is_float)
-def _isinf(x: Any, *, detect_negative: int = 1, detect_positive: int = 1) -> Any:
-    if detect_negative and detect_positive:
-        return np.isinf(x)
-    if detect_positive:
-        return np.equal(x, np.inf)
-    return np.equal(x, -np.inf) if detect_negative else np.zeros(x.shape, bool)
-
-
-@composite(np.isnan)
-def isnan(x: Any) -> Any:
-    """Whether an element is NaN."""
-    x = tensor(x)
-    return _isnan(x) if x.dtype.kind == "f" else not_equal(x, x)
-
-
-@composite(np.isinf)
-def isinf(x: Any) -> Any:
-    """Whether an element is infinite."""
-    x = tensor(x)
-    return _isinf(x) if x.dtype.kind == "f" else not_equal(x, x)
+# -- tests ----------------------------------------------------------------------------------------
 
 
 @composite(np.isfinite)
@@ -715,278 +669,30 @@ def signbit(x: Any) -> Any:
     if x.dtype.kind != "f":
         return less(x, 0)
     # 1 / -0 is minus infinity.
-    return less(where(equal(x, 0), _reciprocal(x), x), 0)
+    return less(where(equal(x, 0), reciprocal_op(x), x), 0)
 
 
-@numpy_rules(np.equal)
-@op("Equal", since=19, infer=broadcast_bool, ufunc=np.equal, promote=0)
-def equal(a: Any, b: Any) -> Any:
-    """Whether two elements are equal."""
-    return np.equal(a, b)
+# -- tensors like another -------------------------------------------------------------------------
 
 
-@composite(np.not_equal)
-def not_equal(x1: Any, x2: Any) -> Any:
-    """Whether two elements differ."""
-    x1, x2, dtype = _operands(np.not_equal, x1, x2)
-    return _xor(x1, x2) if dtype == bool else _not(equal(x1, x2))
-
-
-def _ordered(ufunc: Any) -> Callable[[Any], Callable[..., Any]]:
-    """A public comparison: bools are compared as integers."""
-
-    def declare(record: Any) -> Callable[..., Any]:
-        def bools(x1: Any, x2: Any) -> Any:
-            return record(astype(x1, np.int32), astype(x2, np.int32))
-
-        return numpy_rules(ufunc, bools=bools)(record)
-
-    return declare
-
-
-@_ordered(np.less)
-@op("Less", since=9, infer=_compare, ufunc=np.less, promote=0)
-def less(a: Any, b: Any) -> Any:
-    """`a < b`, elementwise."""
-    return np.less(a, b)
-
-
-@_ordered(np.less_equal)
-@op("LessOrEqual", since=12, infer=_compare, ufunc=np.less_equal, promote=0)
-def less_equal(a: Any, b: Any) -> Any:
-    """`a <= b`, elementwise."""
-    return np.less_equal(a, b)
-
-
-@_ordered(np.greater)
-@op("Greater", since=9, infer=_compare, ufunc=np.greater, promote=0)
-def greater(a: Any, b: Any) -> Any:
-    """`a > b`, elementwise."""
-    return np.greater(a, b)
-
-
-@_ordered(np.greater_equal)
-@op("GreaterOrEqual", since=12, infer=_compare, ufunc=np.greater_equal, promote=0)
-def greater_equal(a: Any, b: Any) -> Any:
-    """`a >= b`, elementwise."""
-    return np.greater_equal(a, b)
-
-
-@composite(np.logical_and)
-def logical_and(x1: Any, x2: Any) -> Any:
-    """Whether both elements are true (not zero)."""
-    return _and(*_truths(x1, x2))
-
-
-@composite(np.logical_or)
-def logical_or(x1: Any, x2: Any) -> Any:
-    """Whether an element is true (not zero)."""
-    return _or(*_truths(x1, x2))
-
-
-@composite(np.logical_xor)
-def logical_xor(x1: Any, x2: Any) -> Any:
-    """Whether exactly one element is true (not zero)."""
-    return _xor(*_truths(x1, x2))
-
-
-@composite(np.logical_not)
-def logical_not(x: Any) -> Any:
-    """Whether an element is false (zero)."""
-    return _not(*_truths(x))
-
-
-def _truths(*operands: Any) -> tuple[Any, ...]:
-    recorder = recorder_of(*operands)
-    assert recorder is not None
-    return tuple(
-        recorder.tensor(x, BOOL) if isinstance(x, (Tensor, Dim)) else np.asarray(x).astype(bool)
-        for x in operands
-    )
-
-
-# -- bits -----------------------------------------------------------------------------------------
-
-
-@numpy_rules(np.bitwise_and, bools=_and)
-@op("BitwiseAnd", since=18, infer=_require_integers, ufunc=np.bitwise_and, promote=0)
-def bitwise_and(a: Any, b: Any) -> Any:
-    """Bits set in both elements; of bools, whether both are true."""
-    return np.bitwise_and(a, b)
-
-
-@numpy_rules(np.bitwise_or, bools=_or)
-@op("BitwiseOr", since=18, infer=_require_integers, ufunc=np.bitwise_or, promote=0)
-def bitwise_or(a: Any, b: Any) -> Any:
-    """Bits set in either element; of bools, whether one is true."""
-    return np.bitwise_or(a, b)
-
-
-@numpy_rules(np.bitwise_xor, bools=_xor)
-@op("BitwiseXor", since=18, infer=_require_integers, ufunc=np.bitwise_xor, promote=0)
-def bitwise_xor(a: Any, b: Any) -> Any:
-    """Bits set in one of the elements; of bools, whether they differ."""
-    return np.bitwise_xor(a, b)
-
-
-@numpy_rules(np.invert, bools=_not)
-@op("BitwiseNot", since=18, infer=_require_integers, ufunc=np.invert)
-def bitwise_invert(x: Any) -> Any:
-    """All bits flipped; of bools, whether it is false."""
-    return np.invert(x)
-
-
-@op("BitShift", since=11, infer=_require_integers, promote=0)
-def _shift(x: Any, y: Any, *, direction: str) -> Any:
-    return np.left_shift(x, y) if direction == "LEFT" else np.right_shift(x, y)
-
-
-@composite(np.left_shift)
-def bitwise_left_shift(x1: Any, x2: Any) -> Any:
-    """Bits moved up by `x2` places."""
-    x1, x2, _ = _operands(np.left_shift, x1, x2)
-    return _shift(x1, x2, direction="LEFT")
-
-
-@composite(np.right_shift)
-def bitwise_right_shift(x1: Any, x2: Any) -> Any:
-    """Bits moved down by `x2` places; the sign is kept."""
-    x1, x2, _ = _operands(np.right_shift, x1, x2)
-    return _shift(x1, x2, direction="RIGHT")
-
-
-# -- choosing -------------------------------------------------------------------------------------
-
-
-@op("Where", since=9, infer=_infer_where, promote=1)
-def _where(condition: Any, x: Any, y: Any) -> Any:
-    return np.where(condition, x, y)
-
-
-@composite(np.where)
-def where(condition: Any, x1: Any, x2: Any) -> Any:
-    """`x1` where the condition is true, else `x2`, elementwise."""
-    recorder = recorder_of(condition, x1, x2)
-    assert recorder is not None
-    return _where(recorder.tensor(condition, BOOL), x1, x2)
-
-
-@op("Clip", since=12, infer=_infer_clip, promote=0)
-def _clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    if min is None:
-        return np.positive(x) if max is None else np.minimum(x, max)
-    return np.maximum(x, min) if max is None else np.asarray(x).clip(min, max)
-
-
-def _clip_eager(x: Any, min: Any = None, max: Any = None) -> Any:
-    if min is None or max is None:
-        return _clip.kernel(x, min, max)
-    return np.clip(x, min, max)
-
-
-@composite(_clip_eager)
-def _clip_any(x: Any, min: Any = None, max: Any = None) -> Any:
-    bounds = [bound for bound in (min, max) if bound is not None]
-    if not bounds:
-        return x
-    recorder = recorder_of(x, *bounds)
-    assert recorder is not None
-    dtype = _common_dtype(x, *bounds)
-    x = recorder.tensor(x, dtype)
-    low, high = (None if b is None else recorder.tensor(b, dtype) for b in (min, max))
-    if all(bound is None or not bound.shape for bound in (low, high)):
-        return _clip(x, low, high)
-    x = x if low is None else maximum(x, low)
-    return x if high is None else minimum(x, high)
-
-
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """Elements limited to the interval from `min` to `max`; None is no limit."""
-    return _clip_any(x, min, max)
-
-
-def _common_dtype(*operands: Any) -> np.dtype[Any]:
-    dtypes = [dtype_of(x) for x in operands]
-    weak = {bool: False, int: 0, float: 0.0, complex: 0j}
-    return result_dtype([weak[d] if isinstance(d, type) else d for d in dtypes])
-
-
-# -- dtypes ---------------------------------------------------------------------------------------
-
-
-def _infer_cast(
-    x: Value, *, to: Any, saturate: int = 1, round_mode: str = "up"
-) -> Inferred:
-    return x.shape, as_dtype(to)
-
-
-@op("Cast", since=13, infer=_infer_cast, content=_first)
-def _cast(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Any:
-    to = as_dtype(to)
-    if to == object:
-        texts = np.empty(x.shape, object)
-        texts.reshape(-1)[:] = [str(v) for v in x.reshape(-1)]
-        return texts
-    if x.dtype == object:
-        return _parsed(x, to)
-    return x.astype(to)
-
-
-def _parsed(texts: Any, to: np.dtype[Any]) -> Any:
-    read: Callable[[str], Any] = _parsed_int if to.kind in "iu" else float
-    numbers = [read(text) for text in texts.reshape(-1)]
-    return np.asarray(numbers).astype(to).reshape(texts.shape)
-
-
-def _parsed_int(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        return int(float(text))
-
-
-def astype(x: Any, dtype: Any) -> Any:
-    """The same values as another dtype; `x` itself where it has that dtype already.
-
-    Raises:
-        DTypeError: `dtype` is none that graphctx knows.
-    """
-    return _astype(x, as_dtype(dtype))
-
-
-def _astype_eager(x: Any, dtype: Any) -> Any:
-    x = np.asarray(x)
-    if dtype == object or x.dtype == object:
-        return x if x.dtype == dtype else _cast.kernel(x, to=dtype)
-    return x.astype(dtype, copy=False)
-
-
-@composite(_astype_eager)
-def _astype(x: Any, dtype: Any) -> Any:
-    return tensor(x, dtype)
-
-
-# -- arrays like another --------------------------------------------------------------------------
-
-
-@composite(np.full_like)
-def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
-    """A tensor of `x`'s shape, and dtype if none is given, filled with one value."""
+@composite(lambda x, fill_value, dtype: np.full_like(x, fill_value, dtype))
+def _full_like(x: Any, fill_value: Any, dtype: Any) -> Any:
     from graphctx import ops
 
-    x = tensor(x, like=fill_value)
-    kind = x.dtype if dtype is None else as_dtype(dtype)
-    fill = astype(fill_value, kind) if isinstance(fill_value, Tensor) else np.full(
-        (), fill_value, kind
-    )  # fmt: skip
-    return ops.broadcast_to(tensor(fill, like=x), x.shape)
+    shape = x.shape if isinstance(x, Tensor) else np.shape(x)
+    return ops.full(shape, fill_value, tensor(x, like=fill_value).dtype if dtype is None else dtype)
+
+
+def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """A tensor of the shape (and unless given, the dtype) of `x` with one value everywhere."""
+    return _full_like(x, fill_value, None if dtype is None else as_dtype(dtype))
 
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
-    """A tensor of zeros of `x`'s shape, and dtype if none is given."""
+    """A tensor of zeros of the shape (and unless given, the dtype) of `x`."""
     return full_like(x, 0, dtype)
 
 
 def ones_like(x: Any, dtype: Any = None) -> Any:
-    """A tensor of ones of `x`'s shape, and dtype if none is given."""
+    """A tensor of ones of the shape (and unless given, the dtype) of `x`."""
     return full_like(x, 1, dtype)

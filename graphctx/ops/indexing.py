@@ -24,6 +24,7 @@ from graphctx.ops.shape import (
     reshape,
     resolved,
     shape_operand,
+    with_recorder,
 )
 from graphctx.ops.table import (
     Inferred,
@@ -50,7 +51,7 @@ FIRST, LAST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 # -- slices ---------------------------------------------------------------------------------------
 
 
-def python_slice(size: int, start: int, stop: int, step: int) -> slice:
+def _python_slice(size: int, start: int, stop: int, step: int) -> slice:
     """ONNX's start, end and step on an axis of this size, as Python's slice."""
     if step == 0:
         raise ValueError("step is 0")
@@ -64,7 +65,7 @@ def python_slice(size: int, start: int, stop: int, step: int) -> slice:
     return slice(start, None if stop < 0 else stop, step)
 
 
-def slice_length(size: DimLike, start: Any, stop: Any, step: int) -> DimLike:
+def _slice_length(size: DimLike, start: Any, stop: Any, step: int) -> DimLike:
     """How many elements a slice takes of an axis.
 
     Raises:
@@ -73,7 +74,7 @@ def slice_length(size: DimLike, start: Any, stop: Any, step: int) -> DimLike:
     if step == 0:
         raise ShapeError("the step of a slice is not 0")
     if not any(isinstance(bound, Dim) for bound in (size, start, stop)):
-        return len(range(*python_slice(int(size), start, stop, step).indices(int(size))))
+        return len(range(*_python_slice(int(size), start, stop, step).indices(int(size))))
     low, high = (0, size) if step > 0 else (-1, size - 1)
 
     def place(bound: Any, least: DimLike) -> Any:
@@ -117,14 +118,14 @@ def _infer_slice(
         raise ShapeError("needs as many starts as ends, axes and steps")
     shape = list(data.shape)
     for i, axis in enumerate(normalize_axes(along, data.rank)):
-        shape[axis] = slice_length(shape[axis], start[i], end[i], step[i])
+        shape[axis] = _slice_length(shape[axis], start[i], end[i], step[i])
     return tuple(shape), data.dtype
 
 
 def _slice_content(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
     if any(isinstance(bound, Dim) for bound in (*starts, *ends)):
         return None
-    return data[python_slice(len(data), starts[0], ends[0], steps[0] if steps else 1)]
+    return data[_python_slice(len(data), starts[0], ends[0], steps[0] if steps else 1)]
 
 
 @op("Slice", since=13, infer=_infer_slice, view=True, content=_slice_content)
@@ -135,7 +136,7 @@ def slice_op(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = N
     along = range(len(start)) if axes is None else axes.tolist()
     step = (1,) * len(start) if steps is None else steps.tolist()
     for axis, first, stop, by in zip(along, start, end, step, strict=True):
-        index[axis] = python_slice(data.shape[axis], first, stop, by)
+        index[axis] = _python_slice(data.shape[axis], first, stop, by)
     return data[tuple(index)]
 
 
@@ -193,7 +194,7 @@ def _indices(indices: Any) -> Any:
         return recorder.tensor(indices)
     if isinstance(indices, (list, tuple)) and not len(indices):
         return np.zeros(0, np.int64)
-    return resolved(indices)
+    return indices if isinstance(indices, ArrayOperators) else np.asarray(indices)
 
 
 def _infer_gather_elements(data: Value, indices: Value, *, axis: int = 0) -> Inferred:
@@ -238,7 +239,8 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
     Raises:
         ShapeError: the shapes do not broadcast, or an index is out of range.
     """
-    x, indices = resolved(x), resolved(indices)
+    indices = resolved(indices)
+    x, _ = with_recorder(x, indices)
     axis = normalize_axis(axis, x.ndim)
     if indices.ndim != x.ndim:
         raise ShapeError(f"{where()}the indices need {x.ndim} dimensions, got {indices.ndim}")
@@ -350,14 +352,13 @@ def getitem(x: Any, index: Any) -> Any:
             depend on the data) or by several tensors.
         ShapeError: an int is out of range, or the size of a slice cannot be inferred.
     """
-    x = resolved(x)
     items = index if isinstance(index, tuple) else (index,)
     items = tuple(item.resolve() if isinstance(item, ArrayOperators) else item for item in items)
     parts = [b for i in items if isinstance(i, slice) for b in (i.start, i.stop, i.step)]
-    recorder = recorder_for(x, *items, *parts)
+    x, recorder = with_recorder(x, *items, *parts)
     if recorder is None:
         return x[items if isinstance(index, tuple) else items[0]]
-    return _Indexing(recorder, recorder.tensor(x), items).result()
+    return _Indexing(recorder, x, items).result()
 
 
 class _Indexing:
@@ -671,15 +672,12 @@ def pad(x: Any, pads: Any, mode: str = "constant", value: Any = 0) -> Any:
     Raises:
         ShapeError: the pads do not fit the axes.
     """
-    x = resolved(x)
+    x, recorder = with_recorder(x, pads, value)
     pairs = _pad_pairs(pads, x.ndim)
     counts = [before for before, _ in pairs] + [after for _, after in pairs]
-    recorder = recorder_for(x, counts, value)
     fill = None
     if mode == "constant" and not (isinstance(value, (int, float)) and value == 0):
         fill = value if isinstance(value, Tensor) else np.asarray(value, x.dtype)
-    if recorder is not None:
-        x = recorder.tensor(x)
     return pad_op(x, shape_operand(recorder, counts), fill, mode=mode)
 
 

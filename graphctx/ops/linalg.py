@@ -14,14 +14,13 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.elementwise import multiply
-from graphctx.ops.rules import composite, numpy_rules, promoted, recorder_of, tensor
+from graphctx.ops.rules import composite, numpy_rules, tensor
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import (
     DimLike,
     broadcast_dims,
     broadcast_shapes,
     require_same_dim,
-    same_dim,
     same_shape,
     shape_text,
     size_of,
@@ -191,13 +190,13 @@ class _Contraction:
 
     Attributes:
         left, right: order of the axes: batch, rows, inner; batch, inner, columns.
-        counts: how many axes are batch, rows, inner and columns.
+        counts: how many axes are batch, rows and inner.
         out: order of the axes of the output among (batch, rows, columns).
     """
 
     left: tuple[int, ...]
     right: tuple[int, ...]
-    counts: tuple[int, int, int, int]
+    counts: tuple[int, int, int]
     out: tuple[int, ...]
 
 
@@ -219,13 +218,13 @@ def _contraction(terms: tuple[str, ...], output: str) -> _Contraction | None:
     return _Contraction(
         tuple(a.index(c) for c in batch + rows + inner),
         tuple(b.index(c) for c in batch + inner + columns),
-        (len(batch), len(rows), len(inner), len(columns)),
+        (len(batch), len(rows), len(inner)),
         tuple(made.index(c) for c in output),
     )
 
 
 def _contract(plan: _Contraction, a: Any, b: Any) -> Any:
-    batch, rows, inner, columns = plan.counts
+    batch, rows, inner = plan.counts
     a, b = a.transpose(plan.left), b.transpose(plan.right)
     batch_shape = a.shape[:batch]
     row_shape = a.shape[batch : batch + rows]
@@ -240,7 +239,8 @@ def _contract(plan: _Contraction, a: Any, b: Any) -> Any:
 
 
 @op("Einsum", since=12, infer=_infer_einsum, promote=0, multiply_adds=_einsum_adds)
-def _einsum(*inputs: Any, equation: str) -> Any:
+def einsum_op(*inputs: Any, equation: str) -> Any:
+    """Sum of products by Einstein's convention."""
     terms, output = _parsed(equation, tuple(x.ndim for x in inputs))
     plan = _contraction(terms, output)
     if plan is not None and inputs[0].dtype == inputs[1].dtype:
@@ -254,7 +254,7 @@ def einsum(equation: str, *operands: Any) -> Any:
     Raises:
         ShapeError: the equation does not fit the operands.
     """
-    return _einsum(*operands, equation=equation)
+    return einsum_op(*operands, equation=equation)
 
 
 # -- public functions on top of them --------------------------------------------------------------

@@ -18,7 +18,6 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.rules import half_in_single
-from graphctx.ops.shape import resolved
 from graphctx.ops.table import Inferred, common_dtype, op, require_kind
 from graphctx.spec import Dim, DimLike, Shape, require_same_dim, same_dim, shape_text, size_of
 
@@ -86,19 +85,19 @@ class Windows:
             before = after = 0
             if self.auto_pad == "NOTSET":
                 before, after = self.pads[axis], self.pads[axis + len(sizes)]
-            room = size + before + after - extent
-            if not isinstance(room, Dim) and room < 0:
+            if ceil_mode:
+                # The last window may hang over the end, but starts before the padding there.
+                over = stride + after - extent
+                reach = size + before + (over if isinstance(over, Dim) else min(over, 0))
+                count = (reach + stride - 1) // stride
+            else:
+                count = (size + before + after - extent) // stride + 1
+            if not isinstance(count, Dim) and count < 1:
                 raise ShapeError(
                     f"the kernel spans {extent} of axis {axis + 2}, more than its padded size "
                     f"{size + before + after}"
                 )
-            if ceil_mode and self.auto_pad == "NOTSET":
-                # The last window may hang over the end, but starts before the padding there.
-                over = stride + after - extent
-                over = min(over, 0) if not isinstance(over, Dim) else over
-                found.append((size + before + over + stride - 1) // stride)
-            else:
-                found.append(room // stride + 1)
+            found.append(count)
         return tuple(found)
 
     def widths(self, sizes: Sequence[int], counts: Sequence[int]) -> list[Pair]:
@@ -256,15 +255,19 @@ def conv(
     Raises:
         ShapeError: channels, kernel and input do not fit.
     """
-    x = resolved(x)
     return conv_op(
-        x, w, bias, **_window_attrs(x.ndim - 2, strides, dilations, pads), **_other(group, auto_pad)
+        x, w, bias, **_window_attrs(_space(x), strides, dilations, pads), **_other(group, auto_pad)
     )
 
 
 def _other(group: int, auto_pad: str) -> dict[str, Any]:
     attrs: dict[str, Any] = {} if group == 1 else {"group": operator.index(group)}
     return attrs if auto_pad == "NOTSET" else {**attrs, "auto_pad": auto_pad.upper()}
+
+
+def _space(x: Any) -> int:
+    """Number of axes of space of an image."""
+    return (x.ndim if hasattr(x, "ndim") else np.ndim(x)) - 2
 
 
 def _each(value: Any, rank: int) -> tuple[int, ...]:
@@ -423,8 +426,7 @@ def conv_transpose(
     Raises:
         ShapeError: channels, kernel and input do not fit.
     """
-    x = resolved(x)
-    rank = x.ndim - 2
+    rank = _space(x)
     attrs = {**_window_attrs(rank, strides, dilations, pads), **_other(group, auto_pad)}
     if output_padding is not None and any(_each(output_padding, rank)):
         attrs["output_padding"] = _each(output_padding, rank)
@@ -535,7 +537,7 @@ def average_pool_op(
 def _pool_attrs(
     x: Any, kernel: Any, strides: Any, pads: Any, dilations: Any, auto_pad: str, ceil_mode: bool
 ) -> dict[str, Any]:
-    rank = x.ndim - 2
+    rank = _space(x)
     sizes = _each(kernel, rank)
     attrs = {
         "kernel_shape": sizes,
@@ -563,7 +565,6 @@ def max_pool(
     Raises:
         ShapeError: the windows do not fit the input.
     """
-    x = resolved(x)
     return max_pool_op(x, **_pool_attrs(x, kernel, strides, pads, dilations, auto_pad, ceil_mode))
 
 
@@ -575,7 +576,6 @@ def average_pool(
 
     `count_include_pad` says whether padding counts as zeros, or not at all.
     """
-    x = resolved(x)
     attrs = _pool_attrs(x, kernel, strides, pads, dilations, auto_pad, ceil_mode)
     if count_include_pad:
         attrs["count_include_pad"] = 1

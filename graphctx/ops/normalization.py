@@ -6,6 +6,7 @@ Statistics are computed in the dtype of the input, those of float16 in float32.
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from graphctx.graph import Value
 from graphctx.ops.rules import half_in_single
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import Dim, broadcast_shapes, require_same_dim, same_shape, shape_text
-from graphctx.tensor import where
 
 # -- what the kernels share -----------------------------------------------------------------------
 
@@ -35,6 +35,11 @@ def _standardized(x: Any, epsilon: float) -> Any:
     return y
 
 
+def _flat(x: Any, axis: int) -> Any:
+    """The axes from `axis` on as one."""
+    return x.reshape(*x.shape[:axis], math.prod(x.shape[axis:]))
+
+
 def _check_affine(X: Value, size: Any, vectors: dict[str, Value | None]) -> None:
     for name, value in vectors.items():
         if value is None:
@@ -49,3 +54,292 @@ def _channels_first(X: Value) -> None:
     require_kind(X, "f", "a floating dtype")
     if X.rank < 2:
         raise ShapeError(f"needs [N, C, ...], got {shape_text(X.shape)}")
+
+
+def _per_channel(vector: Any, x: Any) -> Any:
+    """A vector with one number a channel, to broadcast against [N, C, ...]."""
+    return vector.reshape(-1, *(1,) * (x.ndim - 2))
+
+
+# -- over the batch -------------------------------------------------------------------------------
+
+
+def _infer_batch_norm(
+    X: Value,
+    scale: Value,
+    B: Value,
+    input_mean: Value,
+    input_var: Value,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> Any:
+    _channels_first(X)
+    vectors: dict[str, Value | None] = {
+        "scale": scale,
+        "B": B,
+        "input_mean": input_mean,
+        "input_var": input_var,
+    }
+    _check_affine(X, X.shape[1], vectors)
+    if not training_mode:
+        return X.shape, X.dtype
+    return [(X.shape, X.dtype), (input_mean.shape, input_mean.dtype),
+            (input_var.shape, input_var.dtype)]  # fmt: skip
+
+
+@op("BatchNormalization", since=15, infer=_infer_batch_norm)
+def batch_norm_op(
+    X: Any,
+    scale: Any,
+    B: Any,
+    input_mean: Any,
+    input_var: Any,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training_mode: int = 0,
+) -> Any:
+    """Each channel scaled and shifted by running statistics, or by those of the batch."""
+    if not training_mode:
+        return _affine(X, scale, B, input_mean, input_var, epsilon)
+    axes = (0, *range(2, X.ndim))
+    wide = X.astype(np.float32) if X.dtype == np.float16 else X
+    count = wide.dtype.type(math.prod(X.shape) // X.shape[1])
+    mean = np.add.reduce(wide, axis=axes)
+    mean /= count
+    centered = wide - _per_channel(mean, X)
+    flat = _flat(centered, 2)
+    variance = np.add.reduce(np.vecdot(flat, flat), axis=0)
+    variance /= count
+    factor = scale * (1 / np.sqrt(variance + variance.dtype.type(epsilon)))
+    centered *= _per_channel(factor, X)
+    centered += _per_channel(B, X)
+    return (
+        centered.astype(X.dtype, copy=False),
+        _running(input_mean, mean, momentum),
+        _running(input_var, variance, momentum),
+    )
+
+
+def _affine(X: Any, scale: Any, B: Any, mean: Any, variance: Any, epsilon: float) -> Any:
+    factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
+    y = X * _per_channel(factor, X)
+    y += _per_channel(B - mean * factor, X)
+    return y.astype(X.dtype, copy=False)
+
+
+def _running(old: Any, current: Any, momentum: float) -> Any:
+    kind = old.dtype.type
+    return (old * kind(momentum) + current * kind(1 - momentum)).astype(old.dtype, copy=False)
+
+
+def batch_norm(
+    x: Any,
+    scale: Any,
+    bias: Any,
+    mean: Any,
+    variance: Any,
+    *,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
+    training: bool = False,
+) -> Any:
+    """Batch normalization (Ioffe and Szegedy 2015) over all axes but the second.
+
+    Args:
+        x: [N, C, ...].
+        scale: [C].
+        bias: [C].
+        mean: [C], running mean.
+        variance: [C], running (population) variance.
+        epsilon: added to the variance.
+        momentum: share of the old running statistics in the new ones.
+        training: whether to use the statistics of the batch.
+
+    Returns:
+        The normalized tensor; in training a tuple of it, the new running mean and variance.
+
+    Raises:
+        ShapeError: a vector does not have one number a channel.
+    """
+    attrs: dict[str, Any] = {"epsilon": float(epsilon)}
+    if training:
+        attrs.update(momentum=float(momentum), training_mode=1)
+    return batch_norm_op(x, scale, bias, mean, variance, **attrs)
+
+
+# -- over the last axes ---------------------------------------------------------------------------
+
+
+def _infer_layer_norm(
+    X: Value,
+    Scale: Value,
+    B: Value | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> Inferred:
+    require_kind(X, "f", "a floating dtype")
+    common_dtype([X, Scale] if B is None else [X, Scale, B])
+    normalize_axis(axis, X.rank)
+    for name, value in (("Scale", Scale), ("B", B)):
+        if value is not None and not same_shape(broadcast_shapes(X.shape, value.shape), X.shape):
+            raise ShapeError(
+                f"{name} {shape_text(value.shape)} does not broadcast to {shape_text(X.shape)}"
+            )
+    return X.shape, X.dtype
+
+
+@op("LayerNormalization", since=17, infer=_infer_layer_norm)
+@half_in_single
+def layer_norm_op(
+    X: Any,
+    Scale: Any,
+    B: Any = None,
+    *,
+    axis: int = -1,
+    epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> Any:
+    """The axes from `axis` on together standardized, then scaled and shifted."""
+    if axis in (-1, X.ndim - 1):
+        y = _standardized(X, epsilon)
+    else:
+        y = _standardized(_flat(X, axis), epsilon).reshape(X.shape)
+    y *= Scale
+    if B is not None:
+        y += B
+    return y
+
+
+def layer_norm(
+    x: Any, scale: Any, bias: Any = None, *, axis: int = -1, epsilon: float = 1e-5
+) -> Any:
+    """Layer normalization (Ba et al. 2016): the axes from `axis` on have mean 0 and variance 1.
+
+    Args:
+        x: any floating tensor.
+        scale: broadcasts to x; usually of the shape of the axes that are normalized.
+        bias: like scale.
+        axis: first of the axes that are normalized together.
+        epsilon: added to the variance.
+
+    Raises:
+        ShapeError: scale or bias do not broadcast to x.
+    """
+    return layer_norm_op(x, scale, bias, axis=operator.index(axis), epsilon=float(epsilon))
+
+
+def _infer_rms_norm(
+    X: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Inferred:
+    return _infer_layer_norm(X, scale, axis=axis)
+
+
+@op("RMSNormalization", since=23, infer=_infer_rms_norm)
+@half_in_single
+def rms_norm_op(
+    X: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Any:
+    """The axes from `axis` on together divided by their root mean square, then scaled."""
+    flat = X if axis in (-1, X.ndim - 1) else _flat(X, axis)
+    root = np.vecdot(flat, flat)[..., None]
+    root /= X.dtype.type(flat.shape[-1])
+    root += epsilon
+    np.sqrt(root, out=root)
+    np.divide(1, root, out=root)
+    y = (flat * root).reshape(X.shape)
+    y *= scale
+    return y
+
+
+def rms_norm(x: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5) -> Any:
+    """Root mean square normalization (Zhang and Sennrich 2019) of the axes from `axis` on.
+
+    Args:
+        x: any floating tensor.
+        scale: broadcasts to x.
+        axis: first of the axes that are normalized together.
+        epsilon: added to the mean square.
+
+    Raises:
+        ShapeError: scale does not broadcast to x.
+    """
+    return rms_norm_op(x, scale, axis=operator.index(axis), epsilon=float(epsilon))
+
+
+# -- over space and groups of channels ------------------------------------------------------------
+
+
+def _infer_instance_norm(
+    input: Value, scale: Value, B: Value, *, epsilon: float = 1e-5
+) -> Inferred:
+    _channels_first(input)
+    common_dtype([input, scale, B])
+    _check_affine(input, input.shape[1], {"scale": scale, "B": B})
+    return input.shape, input.dtype
+
+
+@op("InstanceNormalization", since=6, infer=_infer_instance_norm)
+@half_in_single
+def instance_norm_op(input: Any, scale: Any, B: Any, *, epsilon: float = 1e-5) -> Any:
+    """Each channel of each image standardized, then scaled and shifted."""
+    y = _standardized(_flat(input, 2), epsilon).reshape(input.shape)
+    y *= _per_channel(scale, input)
+    y += _per_channel(B, input)
+    return y
+
+
+def instance_norm(x: Any, scale: Any, bias: Any, *, epsilon: float = 1e-5) -> Any:
+    """Instance normalization (Ulyanov et al. 2016) of every channel of [N, C, ...].
+
+    Raises:
+        ShapeError: scale or bias do not have one number a channel.
+    """
+    return instance_norm_op(x, scale, bias, epsilon=float(epsilon))
+
+
+def _infer_group_norm(
+    X: Value, scale: Value, bias: Value, *, num_groups: int, epsilon: float = 1e-5,
+    stash_type: int = 1,
+) -> Inferred:  # fmt: skip
+    _channels_first(X)
+    common_dtype([X, scale, bias])
+    channels = X.shape[1]
+    rest = channels % num_groups if num_groups > 0 else 1
+    if isinstance(rest, Dim) or rest:
+        raise ShapeError(f"channels ({channels}) must be a multiple of num_groups ({num_groups})")
+    _check_affine(X, channels, {"scale": scale, "bias": bias})
+    return X.shape, X.dtype
+
+
+@op("GroupNormalization", since=21, infer=_infer_group_norm)
+@half_in_single
+def group_norm_op(
+    X: Any, scale: Any, bias: Any, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
+) -> Any:
+    """Each group of channels of each image standardized, then channels scaled and shifted."""
+    groups = X.reshape(X.shape[0], num_groups, math.prod(X.shape[1:]) // num_groups)
+    y = _standardized(groups, epsilon).reshape(X.shape)
+    y *= _per_channel(scale, X)
+    y += _per_channel(bias, X)
+    return y
+
+
+def group_norm(x: Any, scale: Any, bias: Any, groups: int, *, epsilon: float = 1e-5) -> Any:
+    """Group normalization (Wu and He 2018) of [N, C, ...].
+
+    Args:
+        x: [N, C, ...].
+        scale: [C].
+        bias: [C].
+        groups: how many groups of neighbouring channels have mean 0 and variance 1.
+        epsilon: added to the variance.
+
+    Raises:
+        ShapeError: the channels cannot be split into so many groups.
+    """
+    return group_norm_op(x, scale, bias, num_groups=operator.index(groups), epsilon=float(epsilon))

@@ -21,16 +21,9 @@ from graphctx.context import current, current_seed, fresh_seed
 from graphctx.errors import ShapeError, TraceError
 from graphctx.graph import Value
 from graphctx.ops.elementwise import abs as absolute
-from graphctx.ops.elementwise import (
-    astype,
-    bitwise_right_shift,
-    bitwise_xor,
-    clip,
-    greater_equal,
-    sqrt,
-    where,
-)
-from graphctx.ops.reductions import reduce_prod
+from graphctx.ops.elementwise import clip, sqrt
+from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
+from graphctx.ops.reductions import reduce_prod_op
 from graphctx.ops.shape import range_op, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import TABLE, Inferred, constant_ints, op, require_kind
@@ -104,7 +97,7 @@ def _bits_tensor(shape: Tensor, seed: Tensor, key: int, second: int = 0) -> Any:
     word = _mix_tensor(bitwise_xor(bitwise_xor(high, np.uint32(key >> 32)), first))
     if second:
         word = bitwise_xor(word, np.uint32(second))
-    size = reduce_prod(shape, keepdims=0)
+    size = reduce_prod_op(shape, keepdims=0)
     counter = astype(range_op(np.int64(0), size, np.int64(1)), "uint32")
     x = _mix_tensor(_mix_tensor(counter + first) + word)
     return reshape_op(x, shape)

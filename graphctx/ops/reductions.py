@@ -12,29 +12,31 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.errors import DTypeError, ShapeError
+from graphctx.errors import ShapeError
 from graphctx.graph import Value
 from graphctx.ops.elementwise import (
-    BOOL,
     abs,
-    add,
-    astype,
     divide,
-    exp,
-    log,
     maximum,
-    multiply,
     pow,
     sqrt,
     square,
     subtract,
 )
-from graphctx.ops.rules import composite, dtype_of, half_in_single, recorder_of, tensor
+from graphctx.ops.logic import BOOL, astype
+from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
 from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
-from graphctx.spec import Dim, as_dtype, size_of
-from graphctx.tensor import Tensor, where as location
+from graphctx.spec import Dim, size_of
+from graphctx.tensor import Tensor
+from graphctx.tensor import where as location
 
 INT64 = np.dtype(np.int64)
+
+# Plainly typed: the overloads of `reduce` do not know a `keepdims` that is a variable.
+_ADD: Any = np.add
+_MULTIPLY: Any = np.multiply
+_MAXIMUM: Any = np.maximum
+_MINIMUM: Any = np.minimum
 
 # -- records --------------------------------------------------------------------------------------
 
@@ -74,26 +76,14 @@ def _axis(axes: Any, noop_with_empty_axes: int) -> tuple[int, ...] | None:
     return tuple(axes.tolist())
 
 
-def _numeric_reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
-    """A kernel from `reduce(data, axis=, keepdims=)`."""
-
-    def kernel(
-        data: Any, axes: Any = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
-    ) -> Any:
-        axis = _axis(axes, noop_with_empty_axes)
-        return reduce(data, axis=axis, keepdims=bool(keepdims))
-
-    return kernel
-
-
 def _sum_of(x: Any, axis: Any, keepdims: bool) -> Any:
-    return np.add.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    return _ADD.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
 
 
 def _mean_of(x: Any, axis: Any, keepdims: bool) -> Any:
     if x.dtype == np.float16:
         return _mean_of(x.astype(np.float32), axis, keepdims).astype(np.float16)
-    total = np.add.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
+    total = _ADD.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
     count = _count(x.shape, axis)
     if x.dtype.kind == "f":
         return np.true_divide(total, x.dtype.type(count))
@@ -122,14 +112,14 @@ def _highest(dtype: np.dtype[Any]) -> Any:
 
 def _max_of(x: Any, axis: Any, keepdims: bool) -> Any:
     if not x.size:
-        return np.maximum.reduce(x, axis=axis, keepdims=keepdims, initial=_lowest(x.dtype))
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+        return _MAXIMUM.reduce(x, axis=axis, keepdims=keepdims, initial=_lowest(x.dtype))
+    return _MAXIMUM.reduce(x, axis=axis, keepdims=keepdims)
 
 
 def _min_of(x: Any, axis: Any, keepdims: bool) -> Any:
     if not x.size:
-        return np.minimum.reduce(x, axis=axis, keepdims=keepdims, initial=_highest(x.dtype))
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+        return _MINIMUM.reduce(x, axis=axis, keepdims=keepdims, initial=_highest(x.dtype))
+    return _MINIMUM.reduce(x, axis=axis, keepdims=keepdims)
 
 
 def _in_float(reduce: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,57 +135,57 @@ def _in_float(reduce: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _log_sum_exp(x: Any, axis: Any, keepdims: bool) -> Any:
-    largest = np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+    largest = _MAXIMUM.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
     # Where all are infinite of one sign, x - largest has no value: the answer is largest itself.
     shift = np.where(np.isfinite(largest), largest, x.dtype.type(0))
-    total = np.add.reduce(np.exp(x - shift), axis=axis, keepdims=keepdims)
+    total = _ADD.reduce(np.exp(x - shift), axis=axis, keepdims=keepdims)
     with np.errstate(divide="ignore"):
         found = np.log(total)
     return found + (shift if keepdims else shift.reshape(np.shape(found)))
 
 
 @op("ReduceSum", since=13, infer=_reduced("iuf"))
-def reduce_sum(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_sum_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Sum; integers wrap around."""
     return _sum_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
 
 
 @op("ReduceMean", since=18, infer=_reduced("iuf"))
-def reduce_mean(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_mean_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                 noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Mean; of integers it is truncated."""
     return _mean_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
 
 
 @op("ReduceMax", since=20, infer=_reduced("iufb"))
-def reduce_max(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_max_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Largest element; the lowest number there is of no elements."""
     return _max_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
 
 
 @op("ReduceMin", since=20, infer=_reduced("iufb"))
-def reduce_min(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_min_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Smallest element; the highest number there is of no elements."""
     return _min_of(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
 
 
-def _prod_content(data: Any, axes: Any, *, keepdims: int = 1, **_: Any) -> Any:
+def _prod_content(data: Any, axes: Any = None, *, keepdims: int = 1, **_: Any) -> Any:
     return (size_of(data),)
 
 
 @op("ReduceProd", since=18, infer=_reduced("iuf"), content=_prod_content)
-def reduce_prod(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_prod_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                 noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Product; integers wrap around."""
     axis = _axis(axes, noop_with_empty_axes)
-    return np.multiply.reduce(data, axis=axis, dtype=data.dtype, keepdims=bool(keepdims))
+    return _MULTIPLY.reduce(data, axis=axis, dtype=data.dtype, keepdims=bool(keepdims))
 
 
 @op("ReduceL1", since=18, infer=_reduced("iuf"))
-def reduce_l1(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_l1_op(data: Any, axes: Any = None, *, keepdims: int = 1,
               noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Sum of absolute values."""
     return _sum_of(np.absolute(data), _axis(axes, noop_with_empty_axes), bool(keepdims))
@@ -206,14 +196,14 @@ def _l2_of(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @op("ReduceL2", since=18, infer=_reduced("iuf"))
-def reduce_l2(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_l2_op(data: Any, axes: Any = None, *, keepdims: int = 1,
               noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Square root of the sum of squares."""
     return _in_float(_l2_of)(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
 
 
 @op("ReduceSumSquare", since=18, infer=_reduced("iuf"))
-def reduce_sum_square(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_sum_square_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                       noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Sum of squares."""
     return _sum_of(np.square(data), _axis(axes, noop_with_empty_axes), bool(keepdims))
@@ -224,14 +214,14 @@ def _log_sum(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @op("ReduceLogSum", since=18, infer=_reduced("iuf"))
-def reduce_log_sum(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_log_sum_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                    noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Logarithm of the sum."""
     return _in_float(_log_sum)(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
 
 
 @op("ReduceLogSumExp", since=18, infer=_reduced("iuf"))
-def reduce_log_sum_exp(data: Any, axes: Any = None, *, keepdims: int = 1,
+def reduce_log_sum_exp_op(data: Any, axes: Any = None, *, keepdims: int = 1,
                        noop_with_empty_axes: int = 0) -> Any:  # fmt: skip
     """Logarithm of the sum of exponentials, without overflow."""
     return _in_float(_log_sum_exp)(data, _axis(axes, noop_with_empty_axes), bool(keepdims))
@@ -261,13 +251,13 @@ _argmin_of = _arg_kernel("argmin")
 
 
 @op("ArgMax", since=12, infer=_infer_arg)
-def arg_max(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
+def arg_max_op(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
     """Index of the largest element along an axis; of several, the first or the last one."""
     return _argmax_of(data, axis, keepdims, select_last_index)
 
 
 @op("ArgMin", since=12, infer=_infer_arg)
-def arg_min(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
+def arg_min_op(data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Any:
     """Index of the smallest element along an axis; of several, the first or the last one."""
     return _argmin_of(data, axis, keepdims, select_last_index)
 
@@ -294,13 +284,13 @@ def _cumulate(ufunc: Any, x: Any, axis: Any, exclusive: int, reverse: int) -> An
 
 
 @op("CumSum", since=11, infer=_infer_cumulative)
-def cum_sum(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
+def cum_sum_op(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
     """Sum of the elements up to each one, along an axis."""
     return _cumulate(np.add, x, axis, exclusive, reverse)
 
 
 @op("CumProd", since=26, infer=_infer_cumulative)
-def cum_prod(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
+def cum_prod_op(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
     """Product of the elements up to each one, along an axis."""
     return _cumulate(np.multiply, x, axis, exclusive, reverse)
 
@@ -319,7 +309,8 @@ def _infer_top_k(
 
 
 @op("TopK", since=11, infer=_infer_top_k)
-def _top_k(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Any:
+def top_k_op(x: Any, k: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> Any:
+    """The k largest or smallest elements along an axis, and their indices."""
     count = int(k.item())
     if largest:
         # A stable sort of the reversed axis, read backwards: the lower index first among equals.
@@ -348,7 +339,7 @@ def _reduce(record: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _summed_dtype(dtype: Any) -> Any:
-    return np.add.reduce(np.zeros(1, dtype)).dtype
+    return _ADD.reduce(np.zeros(1, dtype)).dtype
 
 
 def _eager(ufunc: Any) -> Callable[..., Any]:
@@ -360,12 +351,12 @@ def _eager(ufunc: Any) -> Callable[..., Any]:
     return reduce
 
 
-@composite(_eager(np.add))
+@composite(_eager(_ADD))
 def sum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Sum over axes; of bools and small integers it is int64, as in NumPy."""
     x = tensor(x)
     x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
-    return _reduce(reduce_sum, x, axis, keepdims)
+    return _reduce(reduce_sum_op, x, axis, keepdims)
 
 
 @composite(_eager(np.multiply))
@@ -373,7 +364,7 @@ def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None)
     """Product over axes; of bools and small integers it is int64, as in NumPy."""
     x = tensor(x)
     x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
-    return _reduce(reduce_prod, x, axis, keepdims)
+    return _reduce(reduce_prod_op, x, axis, keepdims)
 
 
 def _require_elements(x: Tensor, axis: Any, name: str) -> None:
@@ -389,7 +380,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Largest element over axes; NaN if there is one."""
     x = tensor(x)
     _require_elements(x, axis, "max")
-    return _reduce(reduce_max, x, axis, keepdims)
+    return _reduce(reduce_max_op, x, axis, keepdims)
 
 
 @composite(_eager(np.minimum))
@@ -397,19 +388,19 @@ def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Smallest element over axes; NaN if there is one."""
     x = tensor(x)
     _require_elements(x, axis, "min")
-    return _reduce(reduce_min, x, axis, keepdims)
+    return _reduce(reduce_min_op, x, axis, keepdims)
 
 
 @composite(_eager(np.logical_or))
 def any(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether an element is true (not zero), over axes."""
-    return _reduce(reduce_max, tensor(x, BOOL), axis, keepdims)
+    return _reduce(reduce_max_op, tensor(x, BOOL), axis, keepdims)
 
 
 @composite(_eager(np.logical_and))
 def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether every element is true (not zero), over axes."""
-    return _reduce(reduce_min, tensor(x, BOOL), axis, keepdims)
+    return _reduce(reduce_min_op, tensor(x, BOOL), axis, keepdims)
 
 
 def _float_of(x: Any) -> Any:
@@ -425,7 +416,7 @@ def _eager_mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 @composite(_eager_mean)
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Mean over axes; of integers it is float64."""
-    return _reduce(reduce_mean, _symbolic_float(x), axis, keepdims)
+    return _reduce(reduce_mean_op, _symbolic_float(x), axis, keepdims)
 
 
 def _symbolic_float(x: Any) -> Tensor:
@@ -436,13 +427,11 @@ def _symbolic_float(x: Any) -> Tensor:
 @half_in_single
 def _variance(x: Any, *, axis: Any, keepdims: bool, correction: float) -> Any:
     deviation = x - _mean_of(x, axis, True)
-    total = np.add.reduce(np.multiply(deviation, deviation), axis=axis, keepdims=keepdims)
+    total = _ADD.reduce(np.multiply(deviation, deviation), axis=axis, keepdims=keepdims)
     return np.true_divide(total, x.dtype.type(np.maximum(_count(x.shape, axis) - correction, 0)))
 
 
-def _eager_var(
-    x: Any, axis: Any = None, keepdims: bool = False, *, correction: float = 0
-) -> Any:
+def _eager_var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float = 0) -> Any:
     if axis.__class__ is list:
         axis = tuple(axis)
     x = _float_of(np.asarray(x))
@@ -458,11 +447,11 @@ def var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float =
     x = _symbolic_float(x)
     squares = square(subtract(x, mean(x, axis, keepdims=True)))
     if not correction:
-        return _reduce(reduce_mean, squares, axis, keepdims)
+        return _reduce(reduce_mean_op, squares, axis, keepdims)
     count = _count(x.shape, axis)
     divisor = subtract(astype(count, x.dtype) if isinstance(count, Dim) else float(count),
                        float(correction))  # fmt: skip
-    return divide(_reduce(reduce_sum, squares, axis, keepdims), maximum(divisor, 0.0))
+    return divide(_reduce(reduce_sum_op, squares, axis, keepdims), maximum(divisor, 0.0))
 
 
 @composite(lambda *args, **options: np.sqrt(_eager_var(*args, **options)))
@@ -493,13 +482,13 @@ def _symbolic_arg(record: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
 @composite(_eager_arg("argmax"))
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the first largest element along an axis, or of all elements."""
-    return _symbolic_arg(arg_max, x, axis, keepdims)
+    return _symbolic_arg(arg_max_op, x, axis, keepdims)
 
 
 @composite(_eager_arg("argmin"))
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     """Index of the first smallest element along an axis, or of all elements."""
-    return _symbolic_arg(arg_min, x, axis, keepdims)
+    return _symbolic_arg(arg_min_op, x, axis, keepdims)
 
 
 def _accumulation(record: Any, x: Any, axis: int | None, include_initial: bool) -> Any:
@@ -516,7 +505,7 @@ def _accumulation(record: Any, x: Any, axis: int | None, include_initial: bool) 
         return found
     axis = normalize_axis(axis, len(x.shape))
     start = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
-    identity = np.asarray(0 if record is cum_sum else 1, x.dtype)
+    identity = np.asarray(0 if record is cum_sum_op else 1, x.dtype)
     return ops.concat([ops.broadcast_to(tensor(identity, like=x), start), found], axis=axis)
 
 
@@ -533,13 +522,13 @@ def _eager_cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
 @composite(_eager_cumulative(np.cumulative_sum))
 def cumulative_sum(x: Any, axis: int | None = None, include_initial: bool = False) -> Any:
     """Sum of the elements up to each one along an axis; of all elements where it is None."""
-    return _accumulation(cum_sum, x, axis, include_initial)
+    return _accumulation(cum_sum_op, x, axis, include_initial)
 
 
 @composite(_eager_cumulative(np.cumulative_prod))
 def cumulative_prod(x: Any, axis: int | None = None, include_initial: bool = False) -> Any:
     """Product of the elements up to each one along an axis; of all elements where it is None."""
-    return _accumulation(cum_prod, x, axis, include_initial)
+    return _accumulation(cum_prod_op, x, axis, include_initial)
 
 
 cumsum = cumulative_sum
@@ -554,7 +543,7 @@ def _eager_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 @composite(_eager_logsumexp)
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """`log(sum(exp(x)))` over axes, without overflow."""
-    return _reduce(reduce_log_sum_exp, _symbolic_float(x), axis, keepdims)
+    return _reduce(reduce_log_sum_exp_op, _symbolic_float(x), axis, keepdims)
 
 
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
@@ -577,14 +566,12 @@ def top_k(
 
     Of equal elements the one with the lower index comes first.
     """
-    count = k if isinstance(k, Dim) else np.asarray(operator.index(k), np.int64)
+    count: Any
     if isinstance(k, Dim):
         recorder = recorder_of(k)
         assert recorder is not None
         count = recorder.dimensions((k,))
     else:
-        count = np.reshape(count, (1,))
-    found: tuple[Any, Any] = _top_k(
-        x, count, axis=axis, largest=int(largest), sorted=int(sorted)
-    )
+        count = np.asarray([operator.index(k)], np.int64)
+    found: tuple[Any, Any] = top_k_op(x, count, axis=axis, largest=int(largest), sorted=int(sorted))
     return found

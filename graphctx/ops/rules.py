@@ -17,7 +17,7 @@ from graphctx.errors import DTypeError, GraphctxError, TraceError
 from graphctx.graph import Builder
 from graphctx.ops.table import Op
 from graphctx.spec import Dim, TensorSpec
-from graphctx.tensor import ArrayOperators, Recorder, Tensor, where
+from graphctx.tensor import ArrayOperators, Recorder, Tensor, result_dtype, where
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -150,6 +150,24 @@ def promoted(ufunc: Any, *operands: Any) -> list[Any]:
     return dtypes
 
 
+def operands_of(ufunc: Any, *operands: Any) -> tuple[Any, ...]:
+    """The operands as tensors of the dtype that a ufunc promotes them to, and that dtype."""
+    recorder = recorder_of(*operands)
+    assert recorder is not None
+    dtypes = promoted(ufunc, *operands)
+    return (
+        *(recorder.tensor(x, dtype) for x, dtype in zip(operands, dtypes, strict=True)),
+        dtypes[0],
+    )
+
+
+def common(*operands: Any) -> np.dtype[Any]:
+    """The dtype that operands are promoted to where no ufunc says otherwise."""
+    weak = {int: 0, float: 0.0, complex: 0j}
+    dtypes = [dtype_of(x) for x in operands]
+    return result_dtype([weak[d] if isinstance(d, type) else d for d in dtypes])
+
+
 def numpy_rules(
     ufunc: Any,
     *,
@@ -171,9 +189,7 @@ def numpy_rules(
             dtypes = promoted(ufunc, *operands)
             if bools is not None and dtypes[0] == bool:
                 return bools(*operands)
-            return record(
-                *(recorder.tensor(x, d) for x, d in zip(operands, dtypes, strict=True))
-            )
+            return record(*(recorder.tensor(x, d) for x, d in zip(operands, dtypes, strict=True)))
 
         run = ufunc if eager is None else eager
 
@@ -210,7 +226,7 @@ def float_rules(record: Op) -> Callable[..., Any]:
 
     def attributes(values: Sequence[Any], options: dict[str, Any]) -> dict[str, Any]:
         if len(values) > len(names):
-            raise TypeError(f"{where()}{record.__name__} takes {record.operand_names[0]}, {names}")
+            raise TypeError(f"{where()}{record.name} takes the attributes {names}")
         return {**dict(zip(names, values, strict=False)), **options}
 
     def eager(x: Any, *values: Any, **options: Any) -> Any:
@@ -230,7 +246,8 @@ def float_rules(record: Op) -> Callable[..., Any]:
 
 def _named_like(record: Op, function: Function) -> Function:
     """The function with the name, docstring and signature of a record's kernel."""
-    return functools.update_wrapper(function, record, updated=())
+    functools.update_wrapper(function, record, updated=())
+    return function
 
 
 def half_in_single(kernel: Function) -> Function:

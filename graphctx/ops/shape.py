@@ -76,6 +76,16 @@ def recorder_for(*items: Any) -> Recorder | None:
     return tracer
 
 
+def with_recorder(x: Any, *others: Any) -> tuple[Any, Recorder | None]:
+    """An operand as a tensor and what records it, or as an array and None."""
+    # Asked first: a functional model records a variable, not its value.
+    recorder = recorder_for(x, *others)
+    if recorder is None:
+        x = resolved(x)
+        recorder = x.recorder if isinstance(x, Tensor) else None
+    return (x, None) if recorder is None else (recorder.tensor(x), recorder)
+
+
 def shape_entries(shape: Any) -> tuple[Any, ...]:
     """The entries of a shape argument: ints, `Dim`s, and 0-d tensors of unknown value."""
     if isinstance(shape, ArrayOperators):
@@ -215,12 +225,10 @@ def reshape(x: Any, shape: Any) -> Any:
     Raises:
         ShapeError: the numbers of elements differ.
     """
-    x = resolved(x)
     entries = shape_entries(shape)
-    recorder = recorder_for(x, entries)
+    x, recorder = with_recorder(x, entries)
     if recorder is None:
         return reshape_op(x, np.asarray(entries, np.int64), allowzero=1)
-    x = recorder.tensor(x)
     known = not any(isinstance(entry, Tensor) for entry in entries)
     constant = _constant_shape(x.shape, entries) if known else None
     if constant is not None:
@@ -441,7 +449,8 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     Raises:
         ShapeError: their shapes differ along another axis.
     """
-    arrays = [resolved(x) for x in arrays]
+    recorder = recorder_for(*arrays)
+    arrays = [resolved(x) if recorder is None else recorder.tensor(x) for x in arrays]
     if axis is None:
         arrays = [reshape(x, (-1,)) for x in arrays]
     return concat_op(*arrays, axis=0 if axis is None else axis)
@@ -449,6 +458,8 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join tensors of one shape along a new axis."""
+    recorder = recorder_for(*arrays)
+    arrays = [x if recorder is None else recorder.tensor(x) for x in arrays]
     return concat([expand_dims(x, axis) for x in arrays], axis)
 
 
@@ -491,7 +502,7 @@ def split_op(input: Any, split: Any = None, *, axis: int = 0, num_outputs: int =
         index[axis] = slice(start, start + part)
         parts.append(input[tuple(index)])
         start += part
-    return tuple(parts)
+    return tuple(parts) if len(parts) != 1 else parts[0]
 
 
 def split(x: Any, parts: Any, axis: int = 0) -> list[Any]:
@@ -565,11 +576,8 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     Raises:
         ShapeError: x does not broadcast to the shape.
     """
-    x = resolved(x)
     entries = shape_entries(shape)
-    recorder = recorder_for(x, entries)
-    if recorder is not None:
-        x = recorder.tensor(x)
+    x, recorder = with_recorder(x, entries)
     missing = len(entries) - x.ndim
     known = not any(isinstance(entry, Tensor) for entry in entries)
     if known:
@@ -616,13 +624,13 @@ def tile(x: Any, repeats: Any) -> Any:
         x: any tensor.
         repeats: one number an axis, or fewer for the last axes, or more for new leading axes.
     """
-    x = resolved(x)
     entries = shape_entries(repeats)
+    x, recorder = with_recorder(x, entries)
     rank = max(x.ndim, len(entries))
     entries = (1,) * (rank - len(entries)) + entries
     if rank > x.ndim:
         x = expand_dims(x, tuple(range(rank - x.ndim)))
-    return tile_op(x, shape_operand(recorder_for(x, entries), entries))
+    return tile_op(x, shape_operand(recorder, entries))
 
 
 def repeat(x: Any, repeats: int, axis: int | None = None) -> Any:

@@ -173,12 +173,12 @@ class Op:
             return
         dims = []
         for value in node.operands:
-            if value is None or value.dims is None:
+            if value is not None and value.dims is None:
                 # The content of Shape comes from its operand's shape, not its elements.
                 if self.name == "Shape":
                     continue
                 return
-            dims.append(value.dims)
+            dims.append(None if value is None else value.dims)
         output = node.output
         if output.dtype != np.int64 or output.rank > 1:
             return

@@ -12,42 +12,51 @@ from graphctx.passes.layout import sink_transposes
 from graphctx.passes.prune import prune
 from graphctx.passes.simplify import simplify
 from graphctx.passes.specialize import specialize
+from graphctx.passes.state import drop_kept_state
 from graphctx.passes.uses import same_graph
 
 ROUNDS = 6
 """How often the passes run at most; one round is enough for most graphs, a second one sees it."""
 
 
-def optimize(graph: CallGraph) -> CallGraph:
+def optimize(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
     """Make a graph smaller without changing what it computes.
 
     Bit for bit, but for the rounding of `fold_batch_norm`. The passes run until nothing changes
     any more, at most `ROUNDS` times, so that the cost is linear in the size of the graph.
+
+    Args:
+        graph: with or without open context arguments.
+        freeze: whether weights may be computed with now, and so become constants. Without it
+            every weight stays a node: for programs that run with other weights than today's.
     """
     for _ in range(ROUNDS):
-        before = graph = prune(settle(graph))
+        before = graph = settle(graph, freeze=freeze)
         graph = sink_transposes(graph)
         if graph is before:
             break
     return graph
 
 
-def settle(graph: CallGraph) -> CallGraph:
-    """Run the passes that make a graph smaller until nothing changes any more."""
+def settle(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
+    """Run the passes that look at a few nodes at a time until nothing changes any more."""
+    graph = prune(graph)
     for _ in range(ROUNDS):
         before = graph
         # Known values first, as they make identities; then one node for equal ones, so that
-        # values used once are seen to be.
-        graph = merge_common(simplify(fold_constants(graph)))
-        graph = prune(fold_batch_norm(graph))
+        # what is used once is seen to be.
+        graph = merge_common(simplify(fold_constants(graph, freeze=freeze)))
+        graph = fold_batch_norm(drop_kept_state(graph), freeze=freeze)
+        graph = prune(graph)
         if same_graph(before, graph):
-            return before
+            break
     return graph
 
 
 __all__ = [
     "ROUNDS",
     "check",
+    "drop_kept_state",
     "expand",
     "fold_batch_norm",
     "fold_constants",

@@ -31,12 +31,12 @@ RANDOM = frozenset(
 )  # fmt: skip
 
 
-def fold_constants(graph: CallGraph) -> CallGraph:
+def fold_constants(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
     """Replace op nodes whose operands are all known by constants, within the module's bound.
 
-    Known are constants, the sizes of static shapes, and a weight that this graph neither assigns
-    nor uses anywhere else: a tied weight stays one weight. A kernel that raises keeps its node,
-    and raises when the program runs.
+    Known are constants, the sizes of static shapes, and (if `freeze`) a weight that this graph
+    neither assigns nor uses anywhere else: a tied weight stays one weight. A kernel that raises
+    keeps its node, and raises when the program runs.
     """
     counts = use_counts(graph)
     state = state_variables(graph)
@@ -57,7 +57,7 @@ def fold_constants(graph: CallGraph) -> CallGraph:
         arrays = []
         for old, value in zip(node.operands, operands, strict=True):
             if value is not None and value.node.kind == "weight":
-                if not sole(node, old) or id(value.node.data) in state:
+                if not freeze or not sole(node, old) or id(value.node.data) in state:
                     return None
                 arrays.append(value.node.data.numpy())
             else:

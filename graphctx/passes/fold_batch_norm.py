@@ -24,13 +24,13 @@ LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 Array = np.ndarray[Any, Any]
 
 
-def fold_batch_norm(graph: CallGraph) -> CallGraph:
+def fold_batch_norm(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
     """Fold inference-mode BatchNormalization into the Conv, Gemm or MatMul before it.
 
     Between the two may stand transposes (of a channels-last layer) and the addition of a constant
     a channel. Folded only if nothing else takes the values in between, the kernel is used here
-    alone (a shared kernel stays shared), and the graph assigns none of the variables involved. A
-    BatchNormalization in training mode is never touched.
+    alone (a shared kernel stays shared), and the graph assigns none of the variables involved
+    (without `freeze`: if there are none). One in training mode is never touched.
     """
     if not any(_normalizes(node) for node in graph.nodes):
         return graph
@@ -41,7 +41,8 @@ def fold_batch_norm(graph: CallGraph) -> CallGraph:
         if value is None or value.dtype is None or value.dtype.kind != "f":
             return None
         if value.node.kind == "weight":
-            return None if id(value.node.data) in state else _wide(value.node.data.numpy())
+            fixed = freeze and id(value.node.data) not in state
+            return _wide(value.node.data.numpy()) if fixed else None
         return None if value.constant is None else _wide(value.constant)
 
     def transform(

@@ -51,6 +51,8 @@ def _transposes(graph: CallGraph) -> int:
 def _sink(
     node: Node, operands: tuple[Value | None, ...], builder: Builder
 ) -> Sequence[Value] | None:
+    if node.kind == "select":
+        return _through_select(node, operands, builder)
     if node.kind != "op" or len(node.outputs) != 1:
         return None
     if node.name in ELEMENTWISE:
@@ -115,16 +117,37 @@ def _untransposed(
     return new(node, builder, "Reshape", [value, target])
 
 
+def _sources(operands: Sequence[Value | None]) -> list[Value] | None:
+    """What is transposed, if every operand is a transpose."""
+    found = []
+    for value in operands:
+        inner = made_by(value, "Transpose")
+        if inner is None or inner.operands[0] is None:
+            return None
+        found.append(inner.operands[0])
+    return found
+
+
+def _through_select(
+    node: Node, operands: Sequence[Value | None], builder: Builder
+) -> Sequence[Value] | None:
+    """`select {a: Transpose(x), b: Transpose(y)} -> Transpose(select {a: x, b: y})`."""
+    selector, *arms = operands
+    perm = _common_permutation(arms)
+    sources = _sources(arms)
+    if selector is None or perm is None or sources is None:
+        return None
+    made = builder.select(selector, node.attrs["cases"], sources, node.call, node.source)
+    return [new(node, builder, "Transpose", [made], perm=perm)]
+
+
 def _through_concat(
     node: Node, operands: Sequence[Value | None], builder: Builder
 ) -> Sequence[Value] | None:
     """`Concat(Transpose(x), Transpose(y)) -> Transpose(Concat(x, y))` along the moved axis."""
-    inner = [made_by(value, "Transpose") for value in operands]
     perm = _common_permutation(operands)
-    if perm is None:
-        return None
-    sources = [found.operands[0] for found in inner if found is not None]
-    if len(sources) < len(inner):
+    sources = _sources(operands)
+    if perm is None or sources is None:
         return None
     made = new(node, builder, "Concat", sources, axis=perm[node.attrs["axis"]])
     return [new(node, builder, "Transpose", [made], perm=perm)]

@@ -290,6 +290,16 @@ def transpose_of_transpose(node: Node, operands: Operands, builder: Builder) -> 
     return new(node, builder, "Transpose", [x], perm=tuple(first[axis] for axis in second))
 
 
+@rule("Transpose")
+def transpose_of_vector(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`Transpose(x) -> Reshape(x)` where x has one axis that is not 1."""
+    x, wanted = operands[0], node.outputs[0].shape
+    if sum(isinstance(dim, Dim) or dim != 1 for dim in wanted) > 1:
+        return None
+    target = shape_constant(x.shape, wanted)
+    return None if target is None else new(node, builder, "Reshape", [x, builder.constant(target)])
+
+
 def permutation(node: Node, rank: int) -> tuple[int, ...]:
     """The permutation of a Transpose; axes are reversed where it has none."""
     perm = node.attrs.get("perm")

@@ -27,6 +27,9 @@ from graphctx.passes.prune import consistent, prune
 from graphctx.tree import same_static
 
 
+_OPEN = object()  # what a selector is that the assignment does not decide
+
+
 def specialize(
     graph: CallGraph, context: Mapping[str, Any] | None = None, **values: Any
 ) -> CallGraph:
@@ -64,6 +67,8 @@ def check_value(graph: CallGraph, name: str, value: Any) -> Any:
                 f"{graph.name}: context argument {name!r} is already bound to "
                 f"{graph.bound[name]!r}; specialize the traced graph instead"
             )
+        if name in graph.unread:
+            return value
         raise ContextError(
             f"{graph.name}: no layer reads a context argument {name!r}"
             f"{suggest(name, graph.contexts)} (open: {listing(graph.contexts)})"
@@ -206,25 +211,25 @@ class _Evaluator:
             self._unknown.add(value)  # left for the run, which will say what is wrong
 
     def case(self, selector: Value) -> Any:
-        """The value a selector has, None where it is open."""
+        """The value a selector has, `_OPEN` where it is open."""
         node = selector.node
         if node.kind == "context":
-            return self.assignment.get(node.name)
+            return self.assignment.get(node.name, _OPEN)
         known = self.evaluate(selector)
-        return None if known is None else known.item()
+        return _OPEN if known is None else known.item()
 
     def taken(self, node: Node) -> Value | None:
         """The arm of a select, None where it is open."""
         selector = node.operands[0]
         assert selector is not None
         case = self.case(selector)
-        return None if case is None else _pick(selector, list(node.arms()), case)
+        return None if case is _OPEN else _pick(selector, list(node.arms()), case)
 
     def resolve(self, outcome: Outcome) -> Outcome:
         """The outcome without the branches that are decided."""
         while isinstance(outcome, Branch):
             case = self.case(outcome.selector)
-            if case is None:
+            if case is _OPEN:
                 return Branch(
                     outcome.selector,
                     tuple((key, self.resolve(inner)) for key, inner in outcome.cases),

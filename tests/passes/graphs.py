@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-import runpy; runpy.run_path("/tmp/fill.py")
+import graphctx.ops  # noqa: F401 - fills the table
 from graphctx.context import Domain
 from graphctx.executor.interpret import interpret
 from graphctx.graph import (
@@ -76,7 +76,7 @@ class Hand(Recorder):
 
 
 def graph_of(function: Callable[..., Any], *specs: Any) -> CallGraph:
-    """The graph of `function(hand, x0, x1, ...)`; a spec is a `TensorSpec`, a shape or `"f:2 3"`."""
+    """The graph of `function(hand, x0, x1, ...)`; a spec is a `TensorSpec` or a shape."""
     hand = Hand()
     inputs = []
     for i, spec in enumerate(specs):
@@ -137,9 +137,7 @@ def assert_same_bits(before: list[Any], after: list[Any]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def passed(
-    graph: CallGraph, *passes: Callable[[CallGraph], CallGraph], **sizes: int
-) -> CallGraph:
+def passed(graph: CallGraph, *passes: Callable[[CallGraph], CallGraph], **sizes: int) -> CallGraph:
     """What the passes make of the graph, pruned; checked after each, equal in every bit."""
     check(graph)
     after = graph

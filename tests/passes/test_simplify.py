@@ -138,7 +138,7 @@ CASES = {
         ["return x"],
     ),
     "smallest of one": (
-        lambda g, x: g.op("Min", x), [B4],
+        lambda g, x: g.op("Min", x), [INTS],
         ["%1 = Min(x)", "return %1"],
         ["return x"],
     ),

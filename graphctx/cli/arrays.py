@@ -1,0 +1,140 @@
+"""Arrays in and out: npz files by name, npy files for one array."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from graphctx.cli.failure import UsageError
+from graphctx.errors import InputError, listing, suggest
+from graphctx.program import Program
+from graphctx.tree import Structure
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+class Given:
+    """The arrays of the files on the command line.
+
+    Attributes:
+        named: from npz files, by name.
+        ordered: from npy files, one each.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.named: Arrays = {}
+        self.ordered: list[np.ndarray[Any, Any]] = []
+        for path in paths:
+            found = _read(path)
+            if isinstance(found, dict):
+                for name in found:
+                    if name in self.named:
+                        raise UsageError(f"{path}: {name!r} is in another file, too")
+                self.named.update(found)
+            else:
+                self.ordered.append(found)
+
+    @property
+    def arrays(self) -> list[tuple[str | None, np.ndarray[Any, Any]]]:
+        """(name, array), those without a name first."""
+        return [*((None, array) for array in self.ordered), *self.named.items()]
+
+    def for_program(self, program: Program) -> list[np.ndarray[Any, Any]]:
+        """The arrays in the order of the program's inputs: the named ones by name, then the rest.
+
+        Raises:
+            InputError: an input is missing, or an array is of no input.
+        """
+        names = list(program.inputs)
+        for name in self.named:
+            if name not in names:
+                raise InputError(
+                    f"{program.name}: no input {name!r}{suggest(name, names)} "
+                    f"(inputs: {_signature(program)})"
+                )
+        rest = iter(self.ordered)
+        found = {}
+        for name in names:
+            array = self.named.get(name)
+            found[name] = next(rest, None) if array is None else array
+        missing = [name for name, array in found.items() if array is None]
+        if missing or next(rest, None) is not None:
+            counts = f"{len(self.ordered) + len(self.named)} arrays for {len(names)} inputs"
+            raise InputError(
+                f"{program.name}: {counts} ({_signature(program)})"
+                + (f"; missing: {listing(missing)}" if missing else "")
+            )
+        return [array for array in found.values() if array is not None]
+
+
+def _signature(program: Program) -> str:
+    return ", ".join(f"{name}: {spec}" for name, spec in program.inputs.items()) or "none"
+
+
+def _read(path: Path) -> Arrays | np.ndarray[Any, Any]:
+    if path.suffix not in (".npy", ".npz"):
+        raise UsageError(f"{path}: inputs are read from .npz (by name) and .npy files")
+    try:
+        if path.suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a {path.suffix} file of plain arrays") from error
+
+
+def named_outputs(program: Program, result: Any) -> Arrays:
+    """Output name -> array, of what a run of the program returned."""
+    returns = program.graph.returns
+    leaves = _leaves(returns.structure, result)
+    return {name: np.asarray(leaf) for name, leaf in zip(returns.names(), leaves, strict=True)}
+
+
+def _leaves(structure: Structure, nest: Any) -> Iterator[Any]:
+    """The tensors of a nest, in order."""
+    if structure.kind == "leaf":
+        yield nest
+    elif structure.kind != "static":
+        items = nest.values() if structure.kind == "dict" else nest
+        for child, item in zip(structure.children, items, strict=True):
+            yield from _leaves(child, item)
+
+
+def check_target(path: Path, count: int) -> None:
+    """Refuse a file for the outputs before anything is computed.
+
+    Raises:
+        UsageError: it ends in something else than `.npz` or `.npy`, or `.npy` for several arrays.
+    """
+    if path.suffix not in (".npy", ".npz"):
+        raise UsageError(f"{path}: outputs are written to .npz (by name) and .npy files")
+    if path.suffix == ".npy" and count != 1:
+        raise UsageError(f"{path}: there are {count} outputs, and a .npy file has one; use .npz")
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    """Write the arrays; see `check_target`."""
+    try:
+        if path.suffix == ".npy":
+            with path.open("wb") as file:
+                write_array(file, *arrays.values())
+            return
+        # Not np.savez, whose own parameters are names that an output might have.
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    write_array(file, array)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def write_array(file: IO[bytes], array: np.ndarray[Any, Any]) -> None:
+    """Write one array in the npy format; strings as NumPy's own strings."""
+    text = array.dtype == object
+    np.lib.format.write_array(file, array.astype(np.str_) if text else array, allow_pickle=False)

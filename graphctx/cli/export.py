@@ -1,0 +1,181 @@
+"""Commands that make and check files of other formats: `export`, `verify`."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import graphctx
+from graphctx.cli import options, screen
+from graphctx.cli.application import app
+from graphctx.cli.failure import UsageError
+from graphctx.cli.models import Traced, load, pairs
+from graphctx.cli.plain import plain
+from graphctx.errors import ExportError
+from graphctx.export import exporters
+
+
+@app.command(rich_help_panel="Use a model")
+def export(
+    model: options.Model,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", show_default=False,
+            help="File to write; its suffix chooses the format: model.onnx.",
+        ),
+    ],
+    context: options.Contexts = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(metavar="N", show_default=False, help="ONNX opset to write."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare with onnxruntime.")
+    ] = True,
+    size: options.Sizes = None,
+    weights: options.Weights = None,
+    inputs: options.Inputs = None,
+    domain: options.Domains = None,
+    json: options.Json = False,
+    no_progress: options.NoProgress = False,
+    debug: options.Debug = False,
+) -> None:  # fmt: skip
+    """Write the program for one context to a file, checked and verified.
+
+    If the verification fails, nothing is written.
+    """
+    sizes = _sizes(size)
+    traced = load(model, inputs=inputs, context=context, domains=domain, weights=weights)
+    program = traced.program()
+    with screen.progress(not no_progress and not json) as progress:
+        written = graphctx.export(
+            program, output, opset=opset, verify=verify, sizes=sizes, progress=progress
+        )
+    if json:
+        screen.print_json(
+            {
+                "path": str(written.path),
+                "files": [str(file) for file in written.files],
+                "opset": written.opset,
+                "ir_version": written.ir_version,
+                "nodes": written.nodes,
+                "bytes": written.size,
+                "context": plain(dict(program.graph.bound)),
+                "verification": _report_data(written.report),
+            }
+        )
+        return
+    text = (
+        f"{written.path}: {written.nodes} nodes, opset {written.opset}, "
+        f"{screen.size_text(written.size)}, for {program.graph.bound_text()}"
+    )
+    others = [str(file) for file in written.files if file != written.path]
+    screen.print_text(text + (f"; weights in {', '.join(others)}" if others else ""))
+    if written.report is None:
+        screen.print_text("not verified")
+    else:
+        _print_report(written.report)
+
+
+@app.command(rich_help_panel="Use a model")
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The exported file.")],
+    model: options.Model,
+    context: options.Contexts = None,
+    size: options.Sizes = None,
+    weights: options.Weights = None,
+    inputs: options.Inputs = None,
+    domain: options.Domains = None,
+    json: options.Json = False,
+    no_progress: options.NoProgress = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compare an exported file, run by onnxruntime, with the model it came from.
+
+    The context is the one that the file was exported for, but for what --context says.
+    """
+    sizes = _sizes(size)
+    exporter = _exporter_of(file)
+    stored = exporter.read_metadata(file).assignment
+    texts = pairs(context, "--context", "training=true")
+    known = {name: str(value) for name, value in stored.items() if value is not None}
+    both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
+    traced: Traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights)
+    with screen.progress(not no_progress and not json) as progress:
+        report = exporter.verify(file, traced.program(), sizes=sizes, progress=progress)
+    if json:
+        screen.print_json({"path": str(file), "verification": _report_data(report)})
+    else:
+        _print_report(report)
+
+
+def _exporter_of(path: Path) -> Any:
+    """The package of the exporter that writes such files.
+
+    Raises:
+        ExportError: there is none that can compare its files with a program.
+    """
+    for point in exporters().values():
+        try:
+            package = importlib.import_module(point.module)
+            found = path.suffix in point.load().suffixes and hasattr(package, "verify")
+        except ImportError as error:
+            raise ExportError(
+                f"the exporter {point.name!r} cannot be imported: {error}; install it with "
+                f"pip install 'graphctx[{point.name}]'"
+            ) from error
+        if found:
+            return package
+    raise UsageError(f"{path}: no exporter can verify {path.suffix or 'such'!r} files")
+
+
+def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:
+    found: dict[str, list[int]] = {}
+    for name, text in pairs(texts, "--size", "batch=1,8").items():
+        try:
+            found[name] = [int(part) for part in text.split(",")]
+        except ValueError:
+            raise UsageError(f"--size is written batch=1,8, got {name}={text}") from None
+    return found or None
+
+
+def _report_data(report: Any) -> Any:
+    if report is None:
+        return None
+    return {
+        "onnxruntime": report.runtime,
+        "largest_difference": plain(report.largest),
+        "notes": list(report.notes),
+        "rows": [
+            {
+                "output": row.output,
+                "sizes": dict(row.sizes),
+                "optimizations": row.level,
+                "largest_difference": plain(row.difference.largest),
+                "relative_difference": plain(row.difference.relative),
+            }
+            for row in report.rows
+        ],
+    }
+
+
+def _print_report(report: Any) -> None:
+    """The verification: a row for each output and trial, a column for each optimization level."""
+    levels = list(dict.fromkeys(row.level for row in report.rows))
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for row in report.rows:
+        sizes = ", ".join(f"{name}={size}" for name, size in row.sizes.items())
+        cells = found.setdefault((row.output, sizes or "as given"), {})
+        largest = row.difference.largest
+        cells[row.level] = "equal" if largest == 0 else f"{largest:.1e}"
+    columns = [f"optimizations {level}" for level in levels]
+    rows = [[*key, *(cells.get(level, "") for level in levels)] for key, cells in found.items()]
+    title = f"verified with onnxruntime {report.runtime}: largest difference"
+    console = screen.stdout()
+    console.print(screen.table(title, ["output", "sizes", *columns], rows, right=columns))
+    for note in report.notes:
+        screen.print_text(f"note: {note}")

@@ -1,0 +1,81 @@
+"""Errors as a user of the command line sees them: one message, where it happened, no traceback."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import sysconfig
+import traceback
+from types import TracebackType
+
+from graphctx.cli.screen import stderr
+from graphctx.errors import GraphctxError
+
+
+class UsageError(Exception):
+    """The command line is wrong: exit code 2."""
+
+
+def report(error: BaseException, *, debug: bool) -> None:
+    """Print an error to stderr: its message, where in the user's own code it was raised, notes."""
+    console = stderr()
+    if debug:
+        console.out("".join(traceback.format_exception(error)), end="", highlight=False)
+    console.print("[bold red]error:[/] ", end="")
+    console.print(message(error), markup=False, highlight=False, soft_wrap=True)
+    for note in getattr(error, "__notes__", ()):
+        console.print("[bold]note:[/] ", end="")
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def message(error: BaseException) -> str:
+    """What to print of an error."""
+    text = str(error)
+    if isinstance(error, UsageError):
+        return text
+    place = where(error)
+    if isinstance(error, GraphctxError):
+        return f"{text} ({place})" if place and place not in text else text
+    kind = type(error).__name__
+    if place is None:
+        return f"{kind}: {text} (inside graphctx; run again with --debug and report it)"
+    if isinstance(error, SyntaxError):
+        text = error.msg
+    return f"{place}: {kind}: {text}" if text else f"{place}: {kind}"
+
+
+def where(error: BaseException) -> str | None:
+    """`file.py:12` of the innermost line of the user's own code that an error passed through."""
+    if isinstance(error, SyntaxError) and error.filename and not _is_library(error.filename):
+        return f"{_short(error.filename)}:{error.lineno}"
+    found = None
+    step: TracebackType | None = error.__traceback__
+    while step is not None:
+        filename = step.tb_frame.f_code.co_filename
+        if not _is_library(filename):
+            found = f"{_short(filename)}:{step.tb_lineno}"
+        step = step.tb_next
+    return found
+
+
+def _is_library(filename: str) -> bool:
+    """Whether a file is graphctx's, an installed package's or Python's, and not the user's."""
+    if filename.startswith("<"):
+        return True
+    return os.path.abspath(filename).startswith(tuple(_library_folders()))
+
+
+def _library_folders() -> list[str]:
+    paths = sysconfig.get_paths()
+    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    for package in ("graphctx", "graphctx_onnx", "typer"):
+        spec = importlib.util.find_spec(package)
+        folders += (spec.submodule_search_locations or []) if spec else []
+    return [os.path.abspath(folder) + os.sep for folder in folders if folder and folder != sys.prefix]
+
+
+def _short(filename: str) -> str:
+    """A path below the working directory is relative to it."""
+    relative = os.path.relpath(filename)
+    return filename if relative.startswith("..") else relative

@@ -1,0 +1,57 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graphctx.cli.application import set_debug
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", show_default=False, help="The model: file.py:name or module:name."
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input", "-i", metavar="SPEC", show_default=False,
+        help="An input, such as 'x=float32[batch,64]'; repeat it for each. Not needed where the "
+        "model, or the file beside it, has input_specs.",
+    ),
+]  # fmt: skip
+Contexts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context", "-c", metavar="NAME=VALUE", show_default=False,
+        help="A context value, such as training=true; repeat it for each.",
+    ),
+]  # fmt: skip
+Domains = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--domain", metavar="NAME=VALUE", show_default=False,
+        help="A value to trace of an opaque argument; repeat it for each.",
+    ),
+]  # fmt: skip
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", show_default=False, help="A safetensors file to load the weights from."
+    ),
+]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--size", metavar="DIM=N,...", show_default=False,
+        help="Sizes to try of a symbolic dimension, such as batch=1,8; repeat it for each.",
+    ),
+]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", callback=set_debug)
+]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bars.")]

@@ -1,0 +1,63 @@
+"""`Lambda`: a Python function as a layer."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from graphctx.context import CallSignature, defining_scope
+from graphctx.layer import Layer
+from graphctx.nn.arguments import bad
+
+
+class Lambda(Layer):
+    """Wraps a function of tensors.
+
+    Args:
+        function: takes what the layer is called with. Parameters annotated `Context[T]`, and one
+            named `training`, are context arguments of the layer, as those of `Layer.call` are.
+        name: of the layer.
+
+    A layer that the function uses is no sub-layer, as it is not an attribute: write a class for
+    it, or pass a layer itself as the function. Variables that the function uses are found by a
+    trace, but are not among `weights`.
+
+    Raises:
+        LayerError: `function` cannot be called.
+        ContextError: a context argument of the function has a default outside its domain.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
+        self.name = name
+        if not callable(function):
+            raise bad(self, f"wraps a function, got {type(function).__name__} {function!r}")
+        self.function = function
+        method = _as_method(function)
+        if method is not None:
+            scope = defining_scope(getattr(function, "__module__", None) or "")
+            # Of this layer alone: each wraps a function with parameters of its own.
+            self.__dict__["_signature"] = CallSignature(method, scope)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+
+def _as_method(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function with `self` before its parameters; None where Python does not know them."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions that are written in C
+        return None
+
+    @functools.wraps(function, updated=())
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[self, *signature.parameters.values()]
+    )
+    return method

@@ -1,0 +1,329 @@
+"""Comparison, logic, bits, choosing per element, and casting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphctx.graph import Value
+from graphctx.ops.rules import composite, numpy_rules, operands_of, recorder_of, tensor
+from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
+from graphctx.spec import Dim, as_dtype, broadcast_shapes
+from graphctx.tensor import Tensor
+
+BOOL = np.dtype(bool)
+
+# -- inference ------------------------------------------------------------------------------------
+
+
+def _require_bool(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "b", "bool")
+    return broadcast(*values)
+
+
+def _require_integers(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "iu", "an integer dtype")
+    return broadcast(*values)
+
+
+def _compare(*values: Value, **_: Any) -> Inferred:
+    for value in values:
+        require_kind(value, "iuf", "a numeric dtype")
+    return broadcast_bool(*values)
+
+
+def _is_float(x: Value, **_: Any) -> Inferred:
+    require_kind(x, "f", "a floating dtype")
+    return x.shape, BOOL
+
+
+def _infer_where(condition: Value, x: Value, y: Value) -> Inferred:
+    require_kind(condition, "b", "a bool condition")
+    shape, dtype = broadcast(x, y)
+    return broadcast_shapes(condition.shape, shape), dtype
+
+
+# -- comparison -----------------------------------------------------------------------------------
+
+
+@numpy_rules(np.equal)
+@op("Equal", since=19, infer=broadcast_bool, ufunc=np.equal, promote=0)
+def equal(a: Any, b: Any) -> Any:
+    """Whether two elements are equal."""
+    return np.equal(a, b)
+
+
+@composite(np.not_equal)
+def not_equal(x1: Any, x2: Any) -> Any:
+    """Whether two elements differ."""
+    x1, x2, dtype = operands_of(np.not_equal, x1, x2)
+    return xor_op(x1, x2) if dtype == bool else not_op(equal(x1, x2))
+
+
+def _ordered(ufunc: Any) -> Callable[[Any], Callable[..., Any]]:
+    """A public comparison: bools are compared as integers."""
+
+    def declare(record: Any) -> Callable[..., Any]:
+        def bools(x1: Any, x2: Any) -> Any:
+            return record(astype(x1, np.int32), astype(x2, np.int32))
+
+        return numpy_rules(ufunc, bools=bools)(record)
+
+    return declare
+
+
+@_ordered(np.less)
+@op("Less", since=9, infer=_compare, ufunc=np.less, promote=0)
+def less(a: Any, b: Any) -> Any:
+    """`a < b`, elementwise."""
+    return np.less(a, b)
+
+
+@_ordered(np.less_equal)
+@op("LessOrEqual", since=12, infer=_compare, ufunc=np.less_equal, promote=0)
+def less_equal(a: Any, b: Any) -> Any:
+    """`a <= b`, elementwise."""
+    return np.less_equal(a, b)
+
+
+@_ordered(np.greater)
+@op("Greater", since=9, infer=_compare, ufunc=np.greater, promote=0)
+def greater(a: Any, b: Any) -> Any:
+    """`a > b`, elementwise."""
+    return np.greater(a, b)
+
+
+@_ordered(np.greater_equal)
+@op("GreaterOrEqual", since=12, infer=_compare, ufunc=np.greater_equal, promote=0)
+def greater_equal(a: Any, b: Any) -> Any:
+    """`a >= b`, elementwise."""
+    return np.greater_equal(a, b)
+
+
+# -- tests ----------------------------------------------------------------------------------------
+
+
+@op("IsNaN", since=9, infer=_is_float, ufunc=np.isnan)
+def isnan_op(x: Any) -> Any:
+    """Whether an element is NaN."""
+    return np.isnan(x)
+
+
+@op("IsInf", since=20, infer=_is_float)
+def isinf_op(x: Any, *, detect_negative: int = 1, detect_positive: int = 1) -> Any:
+    """Whether an element is infinite, of either sign or of one."""
+    if detect_negative and detect_positive:
+        return np.isinf(x)
+    if detect_positive:
+        return np.equal(x, np.inf)
+    return np.equal(x, -np.inf) if detect_negative else np.zeros(x.shape, bool)
+
+
+@composite(np.isnan)
+def isnan(x: Any) -> Any:
+    """Whether an element is NaN."""
+    x = tensor(x)
+    return isnan_op(x) if x.dtype.kind == "f" else not_equal(x, x)
+
+
+@composite(np.isinf)
+def isinf(x: Any) -> Any:
+    """Whether an element is infinite."""
+    x = tensor(x)
+    return isinf_op(x) if x.dtype.kind == "f" else not_equal(x, x)
+
+
+# -- logic ----------------------------------------------------------------------------------------
+
+
+@op("Or", since=7, infer=_require_bool, ufunc=np.logical_or)
+def or_op(a: Any, b: Any) -> Any:
+    """Whether a bool is true."""
+    return np.logical_or(a, b)
+
+
+@op("And", since=7, infer=_require_bool, ufunc=np.logical_and)
+def and_op(a: Any, b: Any) -> Any:
+    """Whether both bools are true."""
+    return np.logical_and(a, b)
+
+
+@op("Xor", since=7, infer=_require_bool, ufunc=np.logical_xor)
+def xor_op(a: Any, b: Any) -> Any:
+    """Whether two bools differ."""
+    return np.logical_xor(a, b)
+
+
+@op("Not", since=1, infer=_require_bool, ufunc=np.logical_not)
+def not_op(x: Any) -> Any:
+    """Whether a bool is false."""
+    return np.logical_not(x)
+
+
+@composite(np.logical_and)
+def logical_and(x1: Any, x2: Any) -> Any:
+    """Whether both elements are true (not zero)."""
+    return and_op(*_truths(x1, x2))
+
+
+@composite(np.logical_or)
+def logical_or(x1: Any, x2: Any) -> Any:
+    """Whether an element is true (not zero)."""
+    return or_op(*_truths(x1, x2))
+
+
+@composite(np.logical_xor)
+def logical_xor(x1: Any, x2: Any) -> Any:
+    """Whether exactly one element is true (not zero)."""
+    return xor_op(*_truths(x1, x2))
+
+
+@composite(np.logical_not)
+def logical_not(x: Any) -> Any:
+    """Whether an element is false (zero)."""
+    return not_op(*_truths(x))
+
+
+def _truths(*operands: Any) -> tuple[Any, ...]:
+    recorder = recorder_of(*operands)
+    assert recorder is not None
+    return tuple(
+        recorder.tensor(x, BOOL) if isinstance(x, (Tensor, Dim)) else np.asarray(x).astype(bool)
+        for x in operands
+    )
+
+
+# -- bits -----------------------------------------------------------------------------------------
+
+
+@numpy_rules(np.bitwise_and, bools=and_op)
+@op("BitwiseAnd", since=18, infer=_require_integers, ufunc=np.bitwise_and, promote=0)
+def bitwise_and(a: Any, b: Any) -> Any:
+    """Bits set in both elements; of bools, whether both are true."""
+    return np.bitwise_and(a, b)
+
+
+@numpy_rules(np.bitwise_or, bools=or_op)
+@op("BitwiseOr", since=18, infer=_require_integers, ufunc=np.bitwise_or, promote=0)
+def bitwise_or(a: Any, b: Any) -> Any:
+    """Bits set in either element; of bools, whether one is true."""
+    return np.bitwise_or(a, b)
+
+
+@numpy_rules(np.bitwise_xor, bools=xor_op)
+@op("BitwiseXor", since=18, infer=_require_integers, ufunc=np.bitwise_xor, promote=0)
+def bitwise_xor(a: Any, b: Any) -> Any:
+    """Bits set in one of the elements; of bools, whether they differ."""
+    return np.bitwise_xor(a, b)
+
+
+@numpy_rules(np.invert, bools=not_op)
+@op("BitwiseNot", since=18, infer=_require_integers, ufunc=np.invert)
+def bitwise_invert(x: Any) -> Any:
+    """All bits flipped; of bools, whether it is false."""
+    return np.invert(x)
+
+
+@op("BitShift", since=11, infer=_require_integers, promote=0)
+def shift_op(x: Any, y: Any, *, direction: str) -> Any:
+    """Bits moved up (`LEFT`) or down (`RIGHT`)."""
+    return np.left_shift(x, y) if direction == "LEFT" else np.right_shift(x, y)
+
+
+@composite(np.left_shift)
+def bitwise_left_shift(x1: Any, x2: Any) -> Any:
+    """Bits moved up by `x2` places."""
+    x1, x2, _ = operands_of(np.left_shift, x1, x2)
+    return shift_op(x1, x2, direction="LEFT")
+
+
+@composite(np.right_shift)
+def bitwise_right_shift(x1: Any, x2: Any) -> Any:
+    """Bits moved down by `x2` places; the sign is kept."""
+    x1, x2, _ = operands_of(np.right_shift, x1, x2)
+    return shift_op(x1, x2, direction="RIGHT")
+
+
+# -- choosing -------------------------------------------------------------------------------------
+
+
+@op("Where", since=9, infer=_infer_where, promote=1)
+def where_op(condition: Any, x: Any, y: Any) -> Any:
+    """`x` where the condition is true, else `y`."""
+    return np.where(condition, x, y)
+
+
+@composite(np.where)
+def where(condition: Any, x1: Any, x2: Any) -> Any:
+    """`x1` where the condition is true, else `x2`, elementwise."""
+    recorder = recorder_of(condition, x1, x2)
+    assert recorder is not None
+    return where_op(recorder.tensor(condition, BOOL), x1, x2)
+
+
+# -- dtypes ---------------------------------------------------------------------------------------
+
+
+def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:
+    return x
+
+
+@op("Identity", since=1, infer=same, view=True, content=_first)
+def identity(x: Any) -> Any:
+    """`x` itself, as an operator of its own."""
+    return x
+
+
+def _infer_cast(x: Value, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Inferred:
+    return x.shape, as_dtype(to)
+
+
+@op("Cast", since=13, infer=_infer_cast, content=_first)
+def cast_op(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Any:
+    """The same values as another dtype; strings are parsed or printed."""
+    to = as_dtype(to)
+    if to == object:
+        texts = np.empty(x.shape, object)
+        texts.reshape(-1)[:] = [str(v) for v in x.reshape(-1)]
+        return texts
+    if x.dtype == object:
+        return _parsed(x, to)
+    return x.astype(to)
+
+
+def _parsed(texts: Any, to: np.dtype[Any]) -> Any:
+    read: Callable[[str], Any] = _parsed_int if to.kind in "iu" else float
+    numbers = [read(text) for text in texts.reshape(-1)]
+    return np.asarray(numbers).astype(to).reshape(texts.shape)
+
+
+def _parsed_int(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return int(float(text))
+
+
+def astype(x: Any, dtype: Any) -> Any:
+    """The same values as another dtype; `x` itself where it has that dtype already.
+
+    Raises:
+        DTypeError: `dtype` is none that graphctx knows.
+    """
+    return _astype(x, as_dtype(dtype))
+
+
+def _astype_eager(x: Any, dtype: Any) -> Any:
+    x = np.asarray(x)
+    if dtype == object or x.dtype == object:
+        return x if x.dtype == dtype else cast_op.kernel(x, to=dtype)
+    return x.astype(dtype, copy=False)
+
+
+@composite(_astype_eager)
+def _astype(x: Any, dtype: Any) -> Any:
+    return tensor(x, dtype)

@@ -1,0 +1,214 @@
+"""Cases of convolution, pooling and normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tests.ops.case import Case
+
+RNG = np.random.default_rng(11)
+
+
+def f32(*shape: int) -> Any:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def f64(*shape: int) -> Any:
+    return RNG.standard_normal(shape)
+
+
+def f16(*shape: int) -> Any:
+    return RNG.standard_normal(shape).astype(np.float16)
+
+
+def positive(*shape: int) -> Any:
+    return (0.5 + RNG.random(shape)).astype(np.float32)
+
+
+def near(op: str, *operands: Any, symbolic: Any = None, **attrs: Any) -> Case:
+    return Case(op, operands, attrs, symbolic=symbolic or {}, tolerance=2e-5)
+
+
+def exact(op: str, *operands: Any, symbolic: Any = None, **attrs: Any) -> Case:
+    return Case(op, operands, attrs, symbolic=symbolic or {}, tolerance=0)
+
+
+def unsupported(why: str, op: str, *operands: Any, **attrs: Any) -> Case:
+    return Case(op, operands, attrs, onnxruntime=False, why_not=why)
+
+
+NHW = {0: {0: "n", 2: "h", 3: "w"}}
+AUTO = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
+
+IMAGE = f32(2, 4, 7, 8)
+KERNEL = f32(6, 4, 3, 3)
+
+CONV = [
+    near("Conv", IMAGE, KERNEL, symbolic=NHW),
+    near("Conv", IMAGE, KERNEL, f32(6), symbolic=NHW),
+    near("Conv", IMAGE, KERNEL, f32(6), pads=(1, 1, 1, 1), symbolic=NHW),
+    near("Conv", IMAGE, KERNEL, pads=(0, 2, 1, 0), symbolic=NHW),
+    near("Conv", IMAGE, KERNEL, strides=(2, 3), pads=(1, 0, 2, 1), symbolic=NHW),
+    near("Conv", IMAGE, KERNEL, dilations=(2, 3), pads=(2, 0, 2, 0), symbolic=NHW),
+    near("Conv", IMAGE, KERNEL, dilations=(2, 1), strides=(2, 2), kernel_shape=(3, 3)),
+    *(
+        near("Conv", IMAGE, f32(6, 4, *kernel), auto_pad=auto, strides=strides, symbolic=NHW)
+        for auto in AUTO
+        for kernel, strides in (((3, 3), (1, 1)), ((2, 3), (2, 2)), ((4, 1), (3, 1)))
+    ),
+    *(
+        unsupported("onnxruntime refuses this", "Conv", IMAGE, KERNEL, auto_pad=auto, dilations=d)
+        for auto, d in (("SAME_UPPER", (2, 2)), ("SAME_LOWER", (1, 2)))
+    ),
+    near("Conv", IMAGE, f32(6, 2, 3, 3), f32(6), group=2, symbolic=NHW),
+    near("Conv", IMAGE, f32(4, 1, 3, 3), f32(4), group=4, pads=(1, 1, 1, 1), symbolic=NHW),
+    near("Conv", IMAGE, f32(8, 1, 3, 2), group=4, strides=(2, 2), symbolic=NHW),
+    near("Conv", IMAGE, f32(6, 4, 1, 1), f32(6), symbolic=NHW),
+    near("Conv", IMAGE, f32(6, 4, 1, 1), strides=(2, 2), symbolic=NHW),
+    near("Conv", IMAGE, f32(6, 4, 1, 1), pads=(1, 0, 0, 1), symbolic=NHW),
+    near("Conv", IMAGE, f32(6, 2, 1, 1), group=2),
+    near("Conv", IMAGE, f32(3, 4, 7, 8), symbolic={0: {0: "n"}}),
+    near("Conv", f32(0, 4, 5, 5), KERNEL, f32(6), symbolic={0: {0: "n"}}),
+    near("Conv", f32(2, 3, 9), f32(4, 3, 3), f32(4), strides=(2,), symbolic={0: {2: "t"}}),
+    near("Conv", f32(2, 3, 9), f32(4, 3, 3), dilations=(3,), pads=(4, 2), symbolic={0: {2: "t"}}),
+    near("Conv", f32(2, 3, 9), f32(4, 3, 1), f32(4)),
+    near("Conv", f32(1, 2, 4, 5, 6), f32(3, 2, 2, 3, 2), f32(3), strides=(1, 2, 2)),
+    near("Conv", f32(1, 2, 4, 5, 6), f32(4, 1, 2, 2, 2), group=2, auto_pad="SAME_UPPER"),
+    unsupported("onnxruntime has no kernel", "Conv", f64(1, 2, 5, 5), f64(3, 2, 3, 3), f64(3)),
+    Case("Conv", (f16(1, 2, 5, 5), f16(3, 2, 3, 3), f16(3)), tolerance=5e-3),
+]
+
+LATENT = f32(2, 4, 4, 5)
+SPREAD = f32(4, 3, 3, 3)
+
+CONV_TRANSPOSE = [
+    near("ConvTranspose", LATENT, SPREAD, symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, f32(3), symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 3), symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, f32(3), strides=(2, 2), pads=(1, 1, 1, 1), symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), pads=(0, 1, 2, 0), symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), output_padding=(1, 1), symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(3, 2), output_padding=(2, 0), pads=(1, 0, 1, 2)),
+    near("ConvTranspose", LATENT, SPREAD, dilations=(2, 1), strides=(1, 2), symbolic=NHW),
+    near("ConvTranspose", LATENT, f32(4, 2, 3, 3), f32(4), group=2, symbolic=NHW),
+    near("ConvTranspose", LATENT, f32(4, 1, 2, 2), group=4, strides=(2, 2), symbolic=NHW),
+    near("ConvTranspose", LATENT, f32(4, 3, 2, 2), strides=(2, 2), symbolic=NHW),
+    near("ConvTranspose", LATENT, f32(4, 3, 1, 1), strides=(2, 2), symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), output_shape=(8, 10)),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), output_shape=(9, 11)),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), auto_pad="VALID", symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(1, 1), auto_pad="SAME_UPPER", symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), auto_pad="SAME_UPPER", symbolic=NHW),
+    near("ConvTranspose", LATENT, SPREAD, strides=(2, 2), auto_pad="SAME_LOWER", symbolic=NHW),
+    near("ConvTranspose", f32(0, 4, 4, 5), SPREAD, symbolic={0: {0: "n"}}),
+    near("ConvTranspose", f32(2, 3, 6), f32(3, 2, 4), f32(2), strides=(2,), pads=(1, 1)),
+    near("ConvTranspose", f32(1, 2, 2, 3, 2), f32(2, 3, 2, 2, 3), f32(3), strides=(2, 1, 2)),
+    unsupported(
+        "onnxruntime has no float64 kernel", "ConvTranspose", f64(1, 2, 3, 3), f64(2, 3, 3, 3)
+    ),
+]
+
+WINDOWS: list[dict[str, Any]] = [
+    {"kernel_shape": (2, 2), "strides": (2, 2)},
+    {"kernel_shape": (3, 2)},
+    {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
+    {"kernel_shape": (3, 3), "strides": (2, 3), "pads": (0, 1, 2, 1)},
+    {"kernel_shape": (3, 3), "strides": (2, 2), "ceil_mode": 1},
+    {"kernel_shape": (3, 3), "strides": (3, 3), "pads": (1, 1, 1, 1), "ceil_mode": 1},
+    {"kernel_shape": (2, 2), "strides": (3, 3), "ceil_mode": 1},
+    {"kernel_shape": (2, 2), "strides": (2, 2), "pads": (1, 1, 1, 1), "ceil_mode": 1},
+    {"kernel_shape": (2, 3), "dilations": (3, 2)},
+    {"kernel_shape": (2, 2), "dilations": (2, 2), "pads": (1, 1, 1, 1), "strides": (2, 2)},
+    {"kernel_shape": (1, 1)},
+    {"kernel_shape": (1, 1), "strides": (2, 2)},
+    {"kernel_shape": (7, 8)},
+    *(
+        {"kernel_shape": kernel, "strides": strides, "auto_pad": auto}
+        for auto in AUTO[1:]
+        for kernel, strides in (((3, 3), (1, 1)), ((2, 3), (2, 2)), ((4, 2), (3, 1)))
+    ),
+    {"kernel_shape": (3, 3), "strides": (2, 2), "auto_pad": "VALID", "ceil_mode": 1},
+    {"kernel_shape": (2, 3), "strides": (2, 2), "auto_pad": "SAME_UPPER", "ceil_mode": 1},
+]
+
+POOL = [
+    *(exact("MaxPool", IMAGE, symbolic=NHW, **attrs) for attrs in WINDOWS),
+    *(near("AveragePool", IMAGE, symbolic=NHW, **attrs) for attrs in WINDOWS),
+    *(
+        near("AveragePool", IMAGE, symbolic=NHW, count_include_pad=1, **attrs)
+        for attrs in WINDOWS
+        if "pads" in attrs or attrs.get("ceil_mode") or "auto_pad" in attrs
+    ),
+    exact("MaxPool", f32(2, 3, 9), kernel_shape=(3,), strides=(2,), symbolic={0: {2: "t"}}),
+    exact("MaxPool", f32(1, 2, 4, 5, 6), kernel_shape=(2, 3, 2), pads=(0, 1, 0, 1, 1, 1)),
+    exact("MaxPool", f64(1, 2, 4, 4), kernel_shape=(2, 2)),
+    exact("MaxPool", np.arange(32, dtype=np.int8).reshape(1, 2, 4, 4), kernel_shape=(3, 3)),
+    exact(
+        "MaxPool", np.arange(32, dtype=np.uint8).reshape(1, 2, 4, 4), kernel_shape=(3, 3),
+        pads=(1, 1, 1, 1),
+    ),
+    exact("MaxPool", f32(0, 2, 4, 4), kernel_shape=(2, 2), symbolic={0: {0: "n"}}),
+    exact("MaxPool", -1 - positive(1, 1, 4, 4), kernel_shape=(3, 3), pads=(1, 1, 1, 1)),
+    near("AveragePool", f32(2, 3, 9), kernel_shape=(4,), strides=(3,), symbolic={0: {2: "t"}}),
+    near("AveragePool", f32(1, 2, 4, 5, 6), kernel_shape=(2, 3, 2), pads=(0, 1, 0, 1, 1, 1)),
+    near("AveragePool", f32(0, 2, 4, 4), kernel_shape=(2, 2), symbolic={0: {0: "n"}}),
+    unsupported(
+        "onnxruntime has no float64 kernel", "AveragePool", f64(1, 2, 4, 4), kernel_shape=(2, 2)
+    ),
+    near("GlobalAveragePool", IMAGE, symbolic=NHW),
+    near("GlobalAveragePool", f32(2, 3, 9), symbolic={0: {2: "t"}}),
+    near("GlobalAveragePool", f32(2, 3, 2, 3, 4)),
+    Case("GlobalAveragePool", (f16(2, 3, 4, 4),), tolerance=2e-3),
+    exact("GlobalMaxPool", IMAGE, symbolic=NHW),
+    exact("GlobalMaxPool", f32(2, 3, 9)),
+    exact("GlobalMaxPool", f32(2, 3, 2, 3, 4)),
+]  # fmt: skip
+
+
+def batch_norm(x: Any, **attrs: Any) -> Case:
+    c = x.shape[1]
+    space = {0: {0: "n", **{axis: f"d{axis}" for axis in range(2, x.ndim)}}}
+    vectors = (f32(c), f32(c), f32(c), positive(c))
+    return near("BatchNormalization", x, *vectors, symbolic=space, **attrs)
+
+
+NORM = [
+    batch_norm(IMAGE),
+    batch_norm(IMAGE, epsilon=1e-2),
+    batch_norm(f32(5, 3)),
+    batch_norm(f32(2, 3, 4)),
+    batch_norm(f32(1, 3, 2, 2, 2)),
+    batch_norm(IMAGE, training_mode=1),
+    batch_norm(IMAGE, training_mode=1, momentum=0.6, epsilon=1e-3),
+    batch_norm(f32(5, 3, 4), training_mode=1),
+    near("BatchNormalization", f64(2, 3, 4), f64(3), f64(3), f64(3), f64(3) ** 2),
+    unsupported(
+        "onnxruntime trains with float32 alone", "BatchNormalization", f64(2, 3, 4), f64(3),
+        f64(3), f64(3), f64(3) ** 2, training_mode=1,
+    ),
+    near("LayerNormalization", f32(2, 3, 8), f32(8), f32(8), symbolic={0: {0: "n", 1: "t"}}),
+    near("LayerNormalization", f32(2, 3, 8), f32(8), symbolic={0: {0: "n"}}),
+    near("LayerNormalization", f32(2, 3, 8), f32(8), f32(8), epsilon=1e-2),
+    near("LayerNormalization", f32(2, 3, 8), f32(3, 8), f32(3, 8), axis=1, symbolic={0: {0: "n"}}),
+    near("LayerNormalization", f32(2, 3, 8), f32(3, 8), axis=-2),
+    near("LayerNormalization", f32(2, 3, 8), f32(2, 3, 8), f32(2, 3, 8), axis=0),
+    near("LayerNormalization", f32(7), f32(7), f32(7)),
+    near("LayerNormalization", f32(4, 64) * 100 + 1000, f32(64), f32(64)),
+    near("LayerNormalization", f64(2, 8), f64(8), f64(8)),
+    Case("LayerNormalization", (f16(2, 3, 8), f16(8), f16(8)), tolerance=5e-3),
+    near("InstanceNormalization", IMAGE, f32(4), f32(4), symbolic=NHW),
+    near("InstanceNormalization", f32(2, 3, 9), f32(3), f32(3), epsilon=1e-2),
+    near("InstanceNormalization", f32(1, 2, 2, 3, 4), f32(2), f32(2)),
+    near("GroupNormalization", IMAGE, f32(4), f32(4), num_groups=2, symbolic=NHW),
+    near("GroupNormalization", IMAGE, f32(4), f32(4), num_groups=1, epsilon=1e-2, symbolic=NHW),
+    near("GroupNormalization", IMAGE, f32(4), f32(4), num_groups=4, symbolic=NHW),
+    near("GroupNormalization", f32(3, 6), f32(6), f32(6), num_groups=3, symbolic={0: {0: "n"}}),
+    near("RMSNormalization", f32(2, 3, 8), f32(8), symbolic={0: {0: "n", 1: "t"}}),
+    near("RMSNormalization", f32(2, 3, 8), f32(3, 8), axis=1, epsilon=1e-2),
+    near("RMSNormalization", f32(2, 3, 8), f32(8), axis=-2, symbolic={0: {0: "n"}}),
+    near("RMSNormalization", f32(7), f32(7)),
+]  # fmt: skip
+
+CASES: list[Case] = [*CONV, *CONV_TRANSPOSE, *POOL, *NORM]
