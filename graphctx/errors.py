@@ -48,7 +48,11 @@ class VerificationError(ExportError):
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    known = list(known)
+    for path in known:
+        if path.endswith(f"/{name}"):
+            return f"; did you mean {path!r}?"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

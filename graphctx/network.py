@@ -66,6 +66,7 @@ def _add_call(result: nx.MultiDiGraph, call: Call, graph: CallGraph) -> None:
         source = f"context:{resolution.argument}"
         if resolution.how == "caller" and source in result:
             result.add_edge(
-                source, name, kind="context", argument=resolution.argument, how=resolution.how,
+                source, name, kind="context", argument=resolution.argument,
+                how="inherited" if call.parent is not None else "explicit",
                 provider=resolution.provider, source=resolution.source,
             )  # fmt: skip

@@ -434,7 +434,7 @@ class Recorder:
             elif isinstance(x, (bool, int, float, complex)) and not isinstance(x, np.generic):
                 dtypes.append(x)
             elif isinstance(x, Dim):
-                dtypes.append(np.dtype("int64"))
+                dtypes.append(0)  # weak, as the Python integer that it is in an eager call
             elif isinstance(x, ArrayOperators):
                 dtypes.append(x.dtype)
             elif x is not None:
@@ -455,7 +455,7 @@ class Recorder:
                 return self.builder.op(cast, [x.value], {"to": dtype}, self.call, self.source)[0]
             return x.value
         if isinstance(x, Dim):
-            return self.dimensions((x,), scalar=True).value
+            return self.value(self.dimensions((x,), scalar=True), dtype)
         if isinstance(x, (tuple, list)) and any(isinstance(item, (Dim, Tensor)) for item in x):
             return self.dimensions(tuple(x)).value
         if not isinstance(x, np.ndarray):

@@ -629,6 +629,7 @@ class Tracer(Recorder):
                     f"values) and has no default, so there is nothing to trace; name its values "
                     f"with trace(..., domains={{{name!r}: [...]}})"
                 )
+            argument.enumerated = domain.kind == "opaque"
             self.arguments[name] = argument
         elif argument.domain != domain:
             first = argument.consumers[0].path
@@ -690,6 +691,7 @@ class Tracer(Recorder):
                         f"{source_line()}, but no value of it is known to trace; name its values "
                         f"with trace(..., domains={{{name!r}: [...]}})"
                     )
+                argument.enumerated = True
                 selector = self.builder.context(argument)
                 self.run.decide(Decision(("context", name), selector, cases))
         return self._evaluate(value).item()

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-import graphctx
 from graphctx.cli.failure import UsageError, report
 
 
@@ -30,13 +29,15 @@ app = typer.Typer(
     cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        import graphctx
+
         typer.echo(f"graphctx {graphctx.__version__}")
         raise typer.Exit
 
@@ -45,7 +46,9 @@ def _print_version(wanted: bool) -> None:
 def graphctx_(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """A graph compiler: trace a model once for every context, specialize, run or export.

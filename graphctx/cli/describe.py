@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import graphctx
-from graphctx.cli import options, plain, screen
+from graphctx.cli import options, screen
 from graphctx.cli.application import app
-from graphctx.cli.models import load
-from graphctx.graph import CallGraph
+
+if TYPE_CHECKING:
+    from graphctx.graph import CallGraph
 
 
 @app.command(rich_help_panel="Look at a model")
@@ -31,6 +31,10 @@ def trace(
 
     With --context the graph is specialized for what is given; the rest stays open.
     """
+    import graphctx
+    from graphctx.cli import plain
+    from graphctx.cli.models import load
+
     started = time.perf_counter()
     traced = load(model, inputs=inputs, context=context, domains=domain)
     seconds = time.perf_counter() - started
@@ -71,6 +75,9 @@ def contexts(
     debug: options.Debug = False,
 ) -> None:
     """List the context arguments of a model: values, default, who reads them."""
+    from graphctx.cli import plain
+    from graphctx.cli.models import load
+
     graph = load(model, inputs=inputs, domains=domain).graph
     if json:
         screen.print_json(plain.contexts_data(graph))
@@ -106,6 +113,9 @@ def explain(
     debug: options.Debug = False,
 ) -> None:
     """Say where the value of one context argument at one layer comes from."""
+    import graphctx
+    from graphctx.cli.models import load
+
     traced = load(model, inputs=inputs, context=context, domains=domain)
     text = graphctx.explain(traced.graph, path, argument, traced.context)
     if json:
@@ -125,5 +135,7 @@ def summary(
     debug: options.Debug = False,
 ) -> None:
     """List the operators of the program for one context, with shapes, parameters and costs."""
+    from graphctx.cli.models import load
+
     table = load(model, inputs=inputs, context=context, domains=domain).program().summary()
     screen.print_json(table.as_dict()) if json else screen.stdout().print(table)

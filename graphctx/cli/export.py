@@ -8,14 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-import graphctx
 from graphctx.cli import options, screen
 from graphctx.cli.application import app
 from graphctx.cli.failure import UsageError
-from graphctx.cli.models import Traced, load, pairs
-from graphctx.cli.plain import plain
 from graphctx.errors import ExportError
-from graphctx.export import exporters
 
 
 @app.command(rich_help_panel="Use a model")
@@ -48,6 +44,10 @@ def export(
 
     If the verification fails, nothing is written.
     """
+    import graphctx
+    from graphctx.cli.models import load
+    from graphctx.cli.plain import plain
+
     sizes = _sizes(size)
     traced = load(model, inputs=inputs, context=context, domains=domain, weights=weights)
     program = traced.program()
@@ -98,13 +98,15 @@ def verify(
 
     The context is the one that the file was exported for, but for what --context says.
     """
+    from graphctx.cli.models import load, pairs
+
     sizes = _sizes(size)
     exporter = _exporter_of(file)
     stored = exporter.read_metadata(file).assignment
     texts = pairs(context, "--context", "training=true")
     known = {name: str(value) for name, value in stored.items() if value is not None}
     both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
-    traced: Traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights)
+    traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights)
     with screen.progress(not no_progress and not json) as progress:
         report = exporter.verify(file, traced.program(), sizes=sizes, progress=progress)
     if json:
@@ -119,6 +121,8 @@ def _exporter_of(path: Path) -> Any:
     Raises:
         ExportError: there is none that can compare its files with a program.
     """
+    from graphctx.export import exporters
+
     for point in exporters().values():
         try:
             package = importlib.import_module(point.module)
@@ -134,6 +138,8 @@ def _exporter_of(path: Path) -> Any:
 
 
 def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:
+    from graphctx.cli.models import pairs
+
     found: dict[str, list[int]] = {}
     for name, text in pairs(texts, "--size", "batch=1,8").items():
         try:
@@ -144,6 +150,8 @@ def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:
 
 
 def _report_data(report: Any) -> Any:
+    from graphctx.cli.plain import plain
+
     if report is None:
         return None
     return {

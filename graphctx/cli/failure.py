@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 import sysconfig
 import traceback
 from types import TracebackType
@@ -72,7 +71,7 @@ def _library_folders() -> list[str]:
     for package in ("graphctx", "graphctx_onnx", "typer"):
         spec = importlib.util.find_spec(package)
         folders += (spec.submodule_search_locations or []) if spec else []
-    return [os.path.abspath(folder) + os.sep for folder in folders if folder and folder != sys.prefix]
+    return [os.path.abspath(folder) + os.sep for folder in folders]
 
 
 def _short(filename: str) -> str:

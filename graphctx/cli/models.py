@@ -112,13 +112,9 @@ def find_model(reference: str) -> tuple[Layer, ModuleType]:
 
 def _make(factory: Any, reference: str) -> Any:
     """Call the function, or make the class, that a reference names."""
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):
-        parameters = {}.values()  # type: ignore[assignment]
     needed = [
         p.name
-        for p in parameters
+        for p in inspect.signature(factory).parameters.values()
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     if needed:

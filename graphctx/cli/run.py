@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from graphctx.cli import arrays, options, plain, screen
+from graphctx.cli import options, screen
 from graphctx.cli.application import app
-from graphctx.cli.models import load
-from graphctx.spec import TensorSpec, dtype_name, shape_text
 
 
 @app.command(rich_help_panel="Use a model")
@@ -47,6 +44,10 @@ def run(
     debug: options.Debug = False,
 ) -> None:  # fmt: skip
     """Run a model with NumPy on arrays from files, for one context."""
+    from graphctx.cli import arrays, plain
+    from graphctx.cli.models import load
+    from graphctx.spec import TensorSpec, dtype_name, shape_text
+
     given = arrays.Given(files or [])
     traced = load(
         model, inputs=inputs, context=context, domains=domain, weights=weights,
@@ -80,8 +81,10 @@ def run(
         screen.print_text(f"written to {output}")
 
 
-def _preview(array: np.ndarray[Any, Any]) -> str:
+def _preview(array: Any) -> str:
     """A few elements, indented."""
+    import numpy as np
+
     text = np.array2string(
         array, threshold=60, edgeitems=3, max_line_width=96, precision=5, suppress_small=True
     )

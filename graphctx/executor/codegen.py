@@ -52,6 +52,7 @@ class _Emitter:
         self.nodes = live_nodes(self.results)
         self.namespace: dict[str, Any] = {"np": np, "ndarray": np.ndarray}
         self.names: dict[Value, str] = {}
+        self.numbers: dict[Value, str] = {}
         self.lines: list[str] = []
         # The buffers a value may share memory with. Empty: it owns a buffer made in this run.
         self.owner: dict[Value, frozenset[Value]] = {}
@@ -114,6 +115,16 @@ class _Emitter:
         body = [*prologue, *self.lines, *self._return()]
         return "\n".join([head, *body]) + "\n"
 
+    def number(self, node: Node, name: str) -> str:
+        """The line that makes a NumPy scalar of an open numeric argument.
+
+        Ops read the scalar; selects look at the parameter, which may be "not given".
+        """
+        self.numbers[node.output] = f"n_{name}"
+        scalar = self.bind("scalar", node.output.dtype.type)
+        unset = self._literal(UNSET)
+        return f"    n_{name} = {scalar}(0 if {name} is {unset} else {name})"
+
     def _fresh(self, value: Value) -> str:
         name = f"v{len(self.names)}"
         self.names[value] = name
@@ -122,7 +133,7 @@ class _Emitter:
     def _op(self, node: Node, index: int) -> str:
         op = node.op
         assert op is not None
-        arguments = ["None" if v is None else self.names[v] for v in node.operands]
+        arguments = ["None" if v is None else self._read(v) for v in node.operands]
         if len(node.outputs) == 1:
             template = op.template(len(arguments)) if not node.attrs else None
             if template is not None:
@@ -161,8 +172,11 @@ class _Emitter:
         *tests, (_, last) = list(node.arms())
         text = ""
         for case, value in tests:
-            text += f"{self.names[value]} if {self._test(name, case)} else "
-        return f"{self._fresh(node.output)} = {text}{self.names[last]}"
+            text += f"{self._read(value)} if {self._test(name, case)} else "
+        return f"{self._fresh(node.output)} = {text}{self._read(last)}"
+
+    def _read(self, value: Value) -> str:
+        return self.numbers.get(value) or self.names[value]
 
     def _test(self, name: str, case: Any) -> str:
         if case is GIVEN:
@@ -193,7 +207,7 @@ class _Emitter:
 
     def _result(self, value: Value) -> str:
         """A result that shares memory with nothing the caller or a later run can change."""
-        name = self.names[value]
+        name = self._read(value)
         borrowed = any(owner.node.kind != "op" for owner in self.owner[value])
         shared = sum(bool(self.owner[value] & self.owner[other]) for other in self.results) > 1
         if value.rank == 0 or borrowed or shared:
@@ -252,7 +266,9 @@ def generate(
         parameters[graph.seed] = "seed"
     for node in graph.nodes:
         if node.kind == "context":
-            parameters[node.output] = parameter(node.name)
+            name = parameters[node.output] = parameter(node.name)
+            if node.data.domain.is_numeric:
+                prologue.append(emitter.number(node, name))
     if with_state:
         state_weights = {variable for variable, _ in returns.state.values()}
         for node in graph.nodes:

@@ -177,6 +177,7 @@ def sigmoid(x: Any) -> Any:
 @float_rules
 @op("HardSigmoid", since=6, infer=floating)
 def _hard_sigmoid(x: Any, *, alpha: float = 0.2, beta: float = 0.5) -> Any:
+    """`alpha * x + beta`, limited to the interval from 0 to 1."""
     scalar = x.dtype.type
     y = x * scalar(alpha)
     y += scalar(beta)

@@ -125,15 +125,18 @@ def _parsed(equation: str, ranks: tuple[int, ...]) -> tuple[tuple[str, ...], str
     terms = left.split(",")
     if len(terms) != len(ranks):
         raise ShapeError(f"equation {equation!r} is for {len(terms)} operands, got {len(ranks)}")
-    hidden = 0
-    for term, rank in zip(terms, ranks, strict=True):
-        if "..." in term:
-            hidden = max(hidden, rank - len(term) + 3)
+    counts = {
+        rank - len(term) + 3 for term, rank in zip(terms, ranks, strict=True) if "..." in term
+    }
+    if len(counts) > 1 or min(counts, default=0) < 0:
+        raise ShapeError(
+            f"every '...' of equation {equation!r} must stand for the same number of dimensions; "
+            f"the operands have {', '.join(map(str, ranks))}"
+        )
+    hidden = max(counts, default=0)
     found = []
     for index, (term, rank) in enumerate(zip(terms, ranks, strict=True)):
-        if "..." in term:
-            count = rank - len(term) + 3
-            term = term.replace("...", string.digits[hidden - count : hidden] if count > 0 else "")
+        term = term.replace("...", string.digits[:hidden])
         if len(term) != rank or not all(c in string.ascii_letters + string.digits for c in term):
             raise ShapeError(
                 f"term {terms[index]!r} of equation {equation!r} does not fit operand {index}, "
@@ -245,7 +248,9 @@ def einsum_op(*inputs: Any, equation: str) -> Any:
     plan = _contraction(terms, output)
     if plan is not None and inputs[0].dtype == inputs[1].dtype:
         return _contract(plan, *inputs)
-    return np.asarray(np.einsum(equation, *inputs, optimize=len(inputs) > 2))
+    if len(inputs) == 1:
+        return np.array(np.einsum(equation, *inputs))  # of one operand NumPy returns a view
+    return np.einsum(equation, *inputs, optimize=len(inputs) > 2)
 
 
 def einsum(equation: str, *operands: Any) -> Any:

@@ -55,7 +55,9 @@ def _dispatch(
     args: Sequence[Any],
     options: dict[str, Any],
 ) -> Any:
-    args = [x.resolve() if isinstance(x, ArrayOperators) else x for x in args]
+    if not any(isinstance(x, Tensor) for x in args):
+        # Beside a tensor, variables stay: a functional model keeps them by reference.
+        args = [x.resolve() if isinstance(x, ArrayOperators) else x for x in args]
     if recorder_of(*args) is not None:
         return symbolic(*args, **options)
     try:
@@ -122,7 +124,9 @@ def dtype_of(x: Any) -> Any:
     if isinstance(x, Tensor):
         return _WEAK[x.dtype.kind] if x.weak else x.dtype
     if isinstance(x, Dim):
-        return np.dtype(np.int64)
+        return int  # the Python integer that it is in an eager call
+    if isinstance(x, ArrayOperators):
+        return x.dtype
     if isinstance(x, (int, float, complex)) and not isinstance(x, (bool, np.generic)):
         return type(x)
     dtype = np.asarray(x).dtype

@@ -81,7 +81,12 @@ def check_value(graph: CallGraph, name: str, value: Any) -> Any:
             )
         return value
     try:
-        return argument.domain.normalize(value)
+        value = argument.domain.normalize(value)
+        if argument.enumerated and not any(same_static(value, case) for case in argument.cases):
+            raise _not_traced(name, argument.cases, value)
+        return value
+    except ContextError:
+        raise
     except ValueError:
         domain = argument.domain
         allowed = ", ".join(map(repr, domain.values)) if domain.is_finite else str(domain)
@@ -242,13 +247,14 @@ def _pick(selector: Value, cases: Any, case: Any) -> Any:
     for known, chosen in cases:
         if known is case or (known is GIVEN and case is not UNSET) or same_static(known, case):
             return chosen
-    name = selector.node.name
-    traced = ", ".join(value_text(known) for known, _ in cases)
-    if selector.node.kind != "context":
-        raise GraphctxError(f"select on {name} has no case {case!r}")
-    raise ContextError(
-        f"context argument {name!r} was traced for {traced} only, not for {case!r}; name the "
-        f"values you need: trace(..., domains={{{name!r}: [{traced}, {value_text(case)}]}})"
+    raise GraphctxError(f"select on {selector.node.name} has no case {case!r}")
+
+
+def _not_traced(name: str, cases: Any, value: Any) -> ContextError:
+    traced = ", ".join(value_text(case) for case in cases if case is not UNSET)
+    return ContextError(
+        f"context argument {name!r} was traced for {traced} only, not for {value!r}; name the "
+        f"values you need: trace(..., domains={{{name!r}: [{traced}, {value_text(value)}]}})"
     )
 
 

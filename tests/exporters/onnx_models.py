@@ -34,7 +34,7 @@ class Linear(Layer):
         self.bias = weight(units, seed=1)
 
     def call(self, x: Any) -> Any:
-        return ops.matmul(x, self.kernel) + self.bias
+        return ops.gemm(x, self.kernel, self.bias)
 
 
 class Noise(Layer):
@@ -78,9 +78,9 @@ class Net(Layer):
     """Two blocks and a read-out, with a dict of outputs."""
 
     def __init__(self) -> None:
-        self.first = Block(4, 8)
-        self.second = Block(8, 8)
-        self.head = Linear(8, 3)
+        self.first = Block(4, 16)
+        self.second = Block(16, 16)
+        self.head = Linear(16, 3)
 
     def call(self, features: Any) -> Any:
         hidden = self.second(self.first(features))

@@ -39,7 +39,7 @@ def model_of(case: Case, dtypes: list[Any]) -> onnx.ModelProto:
         if x is None:
             continue
         if index in case.constant:
-            initializers.append(numpy_helper.from_array(np.ascontiguousarray(x), f"x{index}"))
+            initializers.append(numpy_helper.from_array(np.array(x, order="C"), f"x{index}"))
         else:
             inputs.append(
                 helper.make_tensor_value_info(f"x{index}", element_type(x.dtype), x.shape)

@@ -5,7 +5,7 @@ import pytest
 
 from graphctx.graph import Branch, Raises, Returns
 from graphctx.layer import Variable
-from graphctx.passes import fold_constants
+from graphctx.passes import fold_constants, optimize
 from graphctx.passes.fold import SMALL
 from graphctx.spec import TensorSpec
 from tests.passes.graphs import graph_of, lines, passed, stored_bytes
@@ -144,6 +144,15 @@ def test_a_weight_that_only_this_node_uses_becomes_a_constant_in_its_final_layou
     np.testing.assert_array_equal(constant, MATRIX.T)
     assert not constant.flags.writeable
     assert not np.shares_memory(constant, MATRIX)
+
+
+def test_without_freezing_every_weight_stays_a_node():
+    def function(g, x):
+        return g.op("MatMul", x, g.op("Transpose", g.weight("dense/kernel", MATRIX)))
+
+    graph = graph_of(function, B4)
+    assert fold_constants(graph, freeze=False) is graph
+    assert optimize(graph, freeze=False).weights == graph.weights
 
 
 def test_a_tied_weight_stays_tied():

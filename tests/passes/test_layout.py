@@ -93,3 +93,41 @@ def test_dropout_is_not_moved_as_its_mask_follows_the_layout():
 
     graph = graph_of(function, IMAGE)
     assert sink_transposes(graph) is graph
+
+
+def test_a_select_of_two_transposes():
+    def function(g, x):
+        y = pooled(g, x)
+        return pooled(g, g.select("training", {False: y, True: g.op("Relu", y)}))
+
+    graph = graph_of(function, IMAGE)
+    assert lines(passed(graph, sink_transposes)) == [
+        "%1 = Transpose(x, perm=[0, 3, 1, 2])",
+        "%2 = MaxPool(%1, kernel_shape=[2, 2])",
+        "%3 = Relu(%2)",
+        "%4 = select training {False: %2, True: %3}",
+        "%5 = MaxPool(%4, kernel_shape=[2, 2])",
+        "%6 = Transpose(%5, perm=[0, 2, 3, 1])",
+        "return %6",
+    ]
+
+
+def test_batch_statistics_follow():
+    # Batch normalization while training, channels last, between two convolutions.
+    def function(g, x):
+        y = pooled(g, x)
+        mean = g.op("ReduceMean", y, np.array([0, 1, 2]))
+        y = g.op("Sub", y, mean)
+        return pooled(g, y), g.op("Reshape", mean, np.array([3]))
+
+    graph = graph_of(function, IMAGE)
+    assert lines(passed(graph, sink_transposes)) == [
+        "%1 = Transpose(x, perm=[0, 3, 1, 2])",
+        "%2 = MaxPool(%1, kernel_shape=[2, 2])",
+        "%3 = ReduceMean(%2, [0, 2, 3])",
+        "%4 = Sub(%2, %3)",
+        "%5 = MaxPool(%4, kernel_shape=[2, 2])",
+        "%6 = Transpose(%5, perm=[0, 2, 3, 1])",
+        "%7 = Reshape(%3, [3])",
+        "return (%6, %7)",
+    ]

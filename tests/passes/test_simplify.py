@@ -208,6 +208,12 @@ CASES = {
         ["%1 = Transpose(x)", "%2 = Transpose(%1, perm=[0, 2, 1])", "return %2"],
         ["%1 = Transpose(x, perm=[2, 0, 1])", "return %1"],
     ),
+    "transpose of one axis": (
+        lambda g, x, y: (g.op("Transpose", x, perm=(0, 2, 1)), g.op("Transpose", y)),
+        [(1, 1, 4), ("batch", 1)],
+        ["%1 = Transpose(x, perm=[0, 2, 1])", "%2 = Transpose(y)", "return (%1, %2)"],
+        ["%1 = Reshape(x, [1, 4, 1])", "%2 = Reshape(y, [1, -1])", "return (%1, %2)"],
+    ),
     "reshape to the same": (
         lambda g, x: g.op("Reshape", x, vector(-1, 4)), [B4],
         ["%1 = Reshape(x, [-1, 4])", "return %1"],
