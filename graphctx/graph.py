@@ -90,7 +90,7 @@ class Node:
     """
 
     __slots__ = (
-        "attrs", "call", "data", "kind", "name", "op", "operands", "outputs", "source",
+        "attrs", "call", "data", "key", "kind", "name", "op", "operands", "outputs", "source",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +114,7 @@ class Node:
         self.source = source
         self.data = data
         self.outputs: tuple[Value, ...] = ()
+        self.key: Any = None  # of a constant: what `constant_key` found, once
 
     @property
     def path(self) -> str:
@@ -381,7 +382,9 @@ class Builder:
         if node.kind == "select":
             return ("select", tuple(map(id, node.operands)), _frozen(node.attrs["cases"]))
         if node.kind == "constant":
-            return constant_key(node.data)
+            if node.key is None:
+                node.key = constant_key(node.data)
+            return node.key
         if node.kind == "weight":
             return ("weight", id(node.data))
         return (node.kind, node.name)
@@ -413,6 +416,7 @@ class Builder:
                 array = array.copy() if array.size else array
                 array.flags.writeable = False
             node = Node("constant", "constant", call=call, data=array)
+            node.key = key
             made = self._add(key, node, [(array.shape, array.dtype)])
             if array.ndim <= 1 and array.dtype.kind in "iu" and array.size <= 64:
                 made.output.dims = tuple(int(v) for v in array.reshape(-1))
@@ -452,6 +456,8 @@ class Builder:
             ShapeError, DTypeError: the operands do not fit; the message names the operator.
         """
         attrs = {k: v for k, v in attrs.items() if k not in op.defaults or op.defaults[k] != v}
+        while operands and operands[-1] is None:  # an operand left out is not one that is None
+            operands = operands[:-1]
         key = self.op_key(op, operands, attrs, call)
         made = self._made.get(key)
         if made is None:
@@ -500,13 +506,13 @@ def _frozen(value: Any) -> Any:
 
 
 def constant_key(array: np.ndarray[Any, Any]) -> Any:
-    """What makes two constants the same constant."""
+    """What makes two constants the same constant; memory layout does: BLAS sums in its order."""
     if array.dtype == object:
         return ("constant", "string", array.shape, tuple(array.reshape(-1)))
     data = array.tobytes()
     if len(data) > 256:
         data = hashlib.blake2b(data, digest_size=20).digest()
-    return ("constant", array.dtype.str, array.shape, data)
+    return ("constant", array.dtype.str, array.shape, data, array.flags.c_contiguous)
 
 
 # -- the graph ------------------------------------------------------------------------------------

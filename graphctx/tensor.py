@@ -37,7 +37,7 @@ _NUMPY_NAMES = {
     "true_divide": "divide", "concatenate": "concat", "transpose": "permute_dims",
     "power": "pow", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
     "invert": "bitwise_invert", "conjugate": "conj", "amax": "max", "amin": "min",
-    "swapaxes": "swapaxes", "array_split": "split", "float_power": "pow", "fmod": "remainder",
+    "swapaxes": "swapaxes", "array_split": "split", "float_power": "pow", "rint": "round",
 }  # fmt: skip
 
 
@@ -467,6 +467,8 @@ class Recorder:
                 )
         array = np.asarray(x)
         if dtype is not None:
+            if isinstance(x, int) and array.astype(dtype) != x and dtype.kind in "iu":
+                raise DTypeError(f"{where()}{x} does not fit into {dtype} ({source_line()})")
             array = array.astype(dtype)
         return self.builder.constant(array, self.call)
 

@@ -238,6 +238,7 @@ class Tracer(Recorder):
         self._dependence: dict[Value, frozenset[str] | None] = {}
         self._seed_name = "seed"
         self._given: dict[str, Any] = {}
+        self._consumers: set[tuple[str, str]] = set()
 
     # -- the whole trace ----------------------------------------------------------------------
 
@@ -637,9 +638,9 @@ class Tracer(Recorder):
                 f"context argument {name!r} has conflicting domains: {argument.domain} in {first}, "
                 f"{domain} in {path}; give both consumers the same domain, or two names"
             )
-        consumer = Consumer(path, default)
-        if consumer not in argument.consumers:
-            argument.consumers.append(consumer)
+        if (name, path) not in self._consumers:
+            self._consumers.add((name, path))
+            argument.consumers.append(Consumer(path, default))
             if argument.default is not UNSET and not same_static(argument.default, default):
                 self.distinct.add(name)
                 raise _Restart

@@ -67,7 +67,9 @@ def main():
     program = gx.compile(graph, training=True, intensity="aggressive")
     print(program.graph)
     inference = gx.compile(graph)  # arguments that are not given have their defaults
-    print(f"\n   for inference: {sum(node.kind == 'op' for node in inference.graph.nodes)} operators")
+    print(
+        f"\n   for inference: {sum(node.kind == 'op' for node in inference.graph.nodes)} operators"
+    )
 
     print("\n5. Run it. The same seed gives the same random numbers, here and in ONNX.\n")
     again = [program(x, seed=7) for _ in range(2)]

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from graphctx.errors import ExportError
-from graphctx.graph import Branch, CallGraph, Node, Raises, Value, live_nodes, outcome_values
+from graphctx.graph import (
+    Branch,
+    CallGraph,
+    Node,
+    Raises,
+    Returns,
+    Value,
+    live_nodes,
+    outcome_values,
+)
 from graphctx.passes.expand import expand
 from graphctx.passes.fold import fold_constants
 from graphctx.passes.prune import prune
@@ -77,6 +86,8 @@ def require_bound(graph: CallGraph) -> None:
             f"{graph.name}: nothing to export: with {graph.bound_text()} the model raises "
             f"{type(error).__name__}: {error} (at {graph.outcome.source})"
         )
+    if isinstance(graph.outcome, Returns) and next(outcome_values(graph.outcome), None) is None:
+        raise ExportError(f"{graph.name}: nothing to export: the model returns no tensor")
     for node in graph.nodes:
         if node.kind in ("select", "context"):
             raise ExportError(

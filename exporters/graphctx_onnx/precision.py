@@ -15,7 +15,7 @@ EXACT = frozenset(
     {
         "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Slice", "Expand",
         "Tile", "Split", "Concat", "Where", "Gather", "GatherElements", "GatherND",
-        "ScatterElements", "ScatterND", "Pad", "Cast", "CastLike", "Shape", "Size", "Range",
+        "ScatterElements", "ScatterND", "Pad", "Cast", "CastLike", "Shape", "Size",
         "ConstantOfShape", "EyeLike", "OneHot", "DepthToSpace", "SpaceToDepth", "ReverseSequence",
         "Compress", "NonZero", "Trilu", "Unique", "Abs", "Neg", "Sign", "Floor", "Ceil", "Round",
         "Relu", "Max", "Min", "Clip", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
@@ -26,7 +26,7 @@ EXACT = frozenset(
 )  # fmt: skip
 
 # Of these, the ones that round floats; half precision may be computed in single.
-_ROUNDING = frozenset({"Add", "Sub", "Mul", "Div", "Sqrt", "Range"})
+_ROUNDING = frozenset({"Add", "Sub", "Mul", "Div", "Sqrt"})
 
 # Operators whose result jumps where an operand changes by a rounding error.
 STEPS = frozenset(
@@ -69,8 +69,10 @@ def precision_of(node: Node) -> Precision:
 def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
-    if node.kind == "op" and not _is_exact(node):
+    if node.op is not None and not _is_exact(node):
         rounded += [v.dtype for v in _floats(node)]
+        if any(map(_is_rounded_attribute, (node.op.defaults | node.attrs).values())):
+            rounded.append(np.dtype("float32"))
     found = []
     for output in node.outputs:
         own = [output.dtype] if rounded and _is_float(output) else []
@@ -95,6 +97,11 @@ def _is_exact(node: Node) -> bool:
     if node.name == "Mul" and any(v is not None and v.node.name == "Div" for v in node.operands):
         return False  # onnxruntime makes y / x of y * (1 / x), which rounds once instead of twice
     return node.name in EXACT and (min(floats) > 2 or node.name not in _ROUNDING)
+
+
+def _is_rounded_attribute(value: Any) -> bool:
+    """Whether an attribute is a number that changes when it is stored: ONNX's are float32."""
+    return isinstance(value, float) and np.isfinite(value) and float(np.float32(value)) != value
 
 
 def _is_step(node: Node) -> bool:

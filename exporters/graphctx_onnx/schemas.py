@@ -130,6 +130,8 @@ def attributes_of(node: Node, schema: Schema) -> dict[str, Any]:
         if name in schema.defaults and _equal(schema.defaults[name], value):
             continue
         written[name] = value
+    if node.name == "Split" and len(node.operands) > 1 and node.operands[1] is not None:
+        written.pop("num_outputs", None)  # ONNX takes the sizes or their number, not both
     return written
 
 

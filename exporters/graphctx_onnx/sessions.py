@@ -21,6 +21,11 @@ LEVELS = {
 }
 """Name of an optimization level, as reports print it -> onnxruntime's."""
 
+
+class RefusedError(ExportError):
+    """onnxruntime does not load a model, or does not run it on these inputs."""
+
+
 _SILENT = 4  # only fatal errors; all others are raised as well
 
 
@@ -28,7 +33,7 @@ def open_session(path: str | os.PathLike[str], level: str) -> onnxruntime.Infere
     """Load a model.
 
     Raises:
-        ExportError: onnxruntime refuses it; gives its message, the node, and what to do.
+        RefusedError: gives onnxruntime's message, the node, and what to do.
     """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = LEVELS[level]
@@ -39,7 +44,8 @@ def open_session(path: str | os.PathLike[str], level: str) -> onnxruntime.Infere
             os.fspath(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:
-        raise _refused(path, error) from error
+        advice = "export with verify=False if another runtime takes it"
+        raise _refused(path, error, advice) from error
 
 
 def run(
@@ -48,16 +54,19 @@ def run(
     """Run a model; returns output name -> array.
 
     Raises:
-        ExportError: onnxruntime fails.
+        RefusedError: gives onnxruntime's message and the node.
     """
     feeds = {name: np.asarray(array, order="C") for name, array in feeds.items()}
     try:
         return dict(zip(names, session.run(list(names), feeds), strict=True))
     except Exception as error:
-        raise _refused(session._model_path, error) from error
+        advice = (
+            "if the model takes only some sizes or inputs, name them: sizes={...} or inputs=..."
+        )
+        raise _refused(session._model_path, error, advice) from error
 
 
-def _refused(path: str | os.PathLike[str], error: Exception) -> ExportError:
+def _refused(path: str | os.PathLike[str], error: Exception, advice: str) -> RefusedError:
     message = str(error).strip()
     node = named_node(path, message)
     where = f"{node}: " if node else ""
@@ -66,9 +75,9 @@ def _refused(path: str | os.PathLike[str], error: Exception) -> ExportError:
             "it has no kernel for these dtypes or this opset: cast to float32 around the "
             "operator, choose another opset, or export with verify=False for another runtime"
         )
-    else:
-        advice = "export with verify=False if another runtime takes it"
-    return ExportError(f"{where}onnxruntime {onnxruntime.__version__} refuses: {message}; {advice}")
+    return RefusedError(
+        f"{where}onnxruntime {onnxruntime.__version__} refuses: {message}; {advice}"
+    )
 
 
 def named_node(path: str | os.PathLike[str], message: str) -> str:

@@ -194,6 +194,8 @@ def _restrict(found: Range, node: Node, slot: int) -> None:
             found.bounds.append(depth_value.dims[0])
     elif name in ("Div", "Mod") and slot == 1:
         found.low = 1
+    elif name == "Pow":
+        found.bounds.append((8, 4)[slot])  # powers that do not overflow
     elif name == "BitShift" and slot == 1:
         found.bounds.append(data.dtype.itemsize * 8)
 
@@ -216,7 +218,7 @@ def draw(
             feeds[name] = rng.random(shape) < 0.5
         else:
             picks = rng.integers(0, len(words), shape)
-            feeds[name] = np.asarray(words, object)[picks].reshape(shape)
+            feeds[name] = np.asarray(np.asarray(words, object)[picks], object)
     return feeds
 
 
@@ -229,11 +231,13 @@ def _floats(shape: tuple[int, ...], trial: int, rng: Any) -> Any:
 
 
 def _words(graph: CallGraph) -> list[str]:
-    """Strings that the graph compares with, and others."""
+    """Strings: those that the graph compares with, and others; numbers where it parses them."""
     found = ["", "a", "Zürich"]
     for node in graph.nodes:
         if node.kind == "constant" and node.data.dtype == object:
             found.extend(map(str, node.data.reshape(-1)[:8]))
+        if node.name == "Cast" and node.operands[0] and node.operands[0].dtype == object:
+            return ["0", "7", "-3"]
     return found
 
 

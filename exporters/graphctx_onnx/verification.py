@@ -8,9 +8,9 @@ optimizations off and on.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from graphctx_onnx.metadata import load, read_metadata
 from graphctx_onnx.precision import Precision, precisions
 from graphctx_onnx.reference import Reference
 from graphctx_onnx.report import Report, Row, sizes_text
-from graphctx_onnx.sessions import LEVELS, OFF, open_session, run
+from graphctx_onnx.sessions import LEVELS, OFF, ON, RefusedError, open_session, run
 from graphctx_onnx.trials import (
     SEEDS,
     Given,
@@ -87,6 +87,14 @@ def verify(
     return Verification(source, converted, program, limits, progress).run(inputs, sizes)
 
 
+class Run(NamedTuple):
+    """A trial, what the program computes in it, and what onnxruntime does; by output."""
+
+    trial: Trial
+    expected: Mapping[str, Any]
+    actual: Mapping[str, Any]
+
+
 class Verification:
     """One verification.
 
@@ -124,19 +132,28 @@ class Verification:
             for entry, (_, value) in zip(signature.state, returns.state.values(), strict=True)
         }
         self.report = Report()
+        self.fixed: Mapping[str, Any] = {}
         self.finite: set[str] = set()
         self.infinite: dict[str, Trial] = {}
 
     def run(self, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None) -> Report:
         """Run all trials; see `verify`."""
-        trials = self._trials(inputs, sizes)
-        done, steps = 0, len(trials) * len(LEVELS)
-        for level in LEVELS:
-            session = open_session(self.path, level)
-            for index, (trial, expected) in enumerate(trials):
-                self._tell(f"optimizations {level}", done, steps)
-                self._compare(session, level, trial, expected, index if inputs is None else None)
-                done += 1
+        plan = self._plan(inputs, sizes)
+        steps = len(plan) * len(LEVELS)
+        session = open_session(self.path, OFF)
+        runs: list[Run] = []
+        state: Mapping[str, Any] = {}
+        for index, asked in enumerate(plan):
+            self._tell("optimizations off", index, steps)
+            found = self._accepted(session, asked, self._candidates(index, asked, state, inputs))
+            self._compare(session, OFF, found, None if inputs is not None else index)
+            runs.append(found)
+            state = self._state(found.expected)
+        session = open_session(self.path, ON)
+        for index, found in enumerate(runs):
+            self._tell("optimizations on", len(plan) + index, steps)
+            found = Run(found.trial, found.expected, self._actual(session, found.trial))
+            self._compare(session, ON, found, None if inputs is not None else index)
         self._tell("verified", steps, steps)
         self._require_finite()
         return self.report
@@ -147,59 +164,62 @@ class Verification:
 
     # -- trials -------------------------------------------------------------------------------
 
-    def _trials(
-        self, inputs: Given | None, asked: Mapping[str, Sequence[int]] | None
-    ) -> list[tuple[Trial, dict[str, Any]]]:
-        """Every trial with what the program computes in it."""
-        trials = []
-        state: dict[str, Any] = {}
-        given = inputs is not None and not callable(inputs)
+    def _plan(self, inputs: Given | None, asked: Mapping[str, Sequence[int]] | None) -> list[Sizes]:
+        """The sizes of every trial; `self.fixed` are those the user asked for."""
+        self.fixed = dict(asked or {})
+        if inputs is None or callable(inputs):
+            return plan_sizes(self.graph, asked)
         # A second run on given arrays starts from the state that the first one left.
-        again = 2 if self.states else 1
-        plan: list[Sizes] = [{}] * again if given else plan_sizes(self.graph, asked)
-        for index, sizes in enumerate(plan):
-            self._tell("computing", index, len(plan))
-            if given:
-                feeds, own = as_feeds(self.graph, inputs)
-                trial = Trial(own, feeds, SEEDS[index], state)
-                expected = self._expected(trial)
-            elif inputs is not None:
-                rng = np.random.default_rng(index)
-                feeds, own = as_feeds(self.graph, inputs(sizes, rng))  # type: ignore[operator]
-                trial = Trial(own, feeds, SEEDS[index % len(SEEDS)], state)
-                expected = self._expected(trial)
-            else:
-                trial, expected = self._accepted(sizes, index, state, asked or {})
-            trials.append((trial, expected))
-            state = {
-                entry.path: expected[entry.output]
-                for entry in self.converted.signature.state
-                if entry.input is not None
-            }
-        return trials
+        return [as_feeds(self.graph, inputs)[1]] * (2 if self.states else 1)
 
-    def _accepted(
-        self, sizes: Sizes, index: int, state: Mapping[str, Any], fixed: Mapping[str, Any]
-    ) -> tuple[Trial, dict[str, Any]]:
-        """The trial at the first multiple of the sizes that the program accepts."""
+    def _candidates(
+        self, index: int, sizes: Sizes, state: Mapping[str, Any], inputs: Given | None
+    ) -> Iterator[Trial]:
+        """What to try, in order, until it is accepted; what the user gives has to be."""
+        if inputs is None:
+            for candidate in larger(sizes, self.graph, self.fixed):
+                yield self._draw(candidate, index, state, 0)
+            return
+        given = inputs(sizes, np.random.default_rng(index)) if callable(inputs) else inputs
+        feeds, own = as_feeds(self.graph, given)
+        self.fixed = own
+        yield Trial(own, feeds, SEEDS[index % len(SEEDS)], state)
+
+    def _accepted(self, session: Any, asked: Sizes, candidates: Iterator[Trial]) -> Run:
+        """The first candidate that program and runtime accept, and what they compute."""
         last: Exception | None = None
-        for candidate in larger(sizes, self.graph, fixed):
-            trial = self._draw(candidate, index, state, 0)
+        who = "a dimension would be below 1"
+        for trial in candidates:
             try:
                 expected = self._expected(trial)
+                found = Run(trial, expected, self._actual(session, trial))
             except (GraphctxError, ValueError, IndexError, ArithmeticError) as error:
+                if self.fixed and set(trial.sizes) <= set(self.fixed):
+                    raise
                 last = error
+                who = "onnxruntime" if isinstance(error, RefusedError) else "the program"
+                who += " does not take them"
                 continue
-            if candidate != sizes:
+            if trial.sizes != asked:
                 self.report.notes.append(
-                    f"sizes {sizes_text(sizes)} do not fit; tried {sizes_text(candidate)}"
+                    f"instead of {sizes_text(asked)}: {sizes_text(trial.sizes)}, as {who}"
                 )
-            return trial, expected
+            return found
+        if isinstance(last, RefusedError):
+            raise last
         reason = f": {last}" if last is not None else ""
         raise VerificationError(
             f"{self.graph.name}: the program accepts none of the sizes and random inputs that "
             f"verification tried{reason}; say what it takes with sizes={{...}} or inputs=..."
         ) from last
+
+    def _state(self, expected: Mapping[str, Any]) -> dict[str, Any]:
+        """The state that the next trial starts from."""
+        return {
+            entry.path: expected[entry.output]
+            for entry in self.converted.signature.state
+            if entry.input is not None
+        }
 
     def _draw(self, sizes: Sizes, index: int, state: Mapping[str, Any], redraw: int) -> Trial:
         rng = np.random.default_rng([index, redraw])
@@ -226,10 +246,13 @@ class Verification:
 
     # -- comparison ---------------------------------------------------------------------------
 
-    def _compare(
-        self, session: Any, level: str, trial: Trial, expected: dict[str, Any], index: int | None
-    ) -> None:
-        rows = self._rows(session, level, trial, expected)
+    def _actual(self, session: Any, trial: Trial) -> dict[str, Any]:
+        """What onnxruntime computes in a trial."""
+        return run(session, [*self.outputs, *self.states], self._feeds(trial))
+
+    def _compare(self, session: Any, level: str, found: Run, index: int | None) -> None:
+        trial = found.trial
+        rows = self._rows(level, found)
         bad = [row for row in rows if row.difference.problem]
         if bad and index is not None and all(self._precision(row.output).stepped for row in bad):
             again = self._redrawn(session, level, trial, index)
@@ -243,22 +266,21 @@ class Verification:
         self.report.rows.extend(rows)
         if bad:
             raise VerificationError(self._mismatch(bad[0], trial))
-        for row in rows:
-            array = np.asarray(expected[row.output])
+        for output, value in found.expected.items():
+            array = np.asarray(value)
             if array.dtype.kind != "f" or array.size == 0 or np.isfinite(array).any():
-                self.finite.add(row.output)
+                self.finite.add(output)
             else:
-                self.infinite.setdefault(row.output, trial)
+                self.infinite.setdefault(output, trial)
 
-    def _rows(self, session: Any, level: str, trial: Trial, expected: dict[str, Any]) -> list[Row]:
-        actual = run(session, list(expected), self._feeds(trial))
+    def _rows(self, level: str, found: Run) -> list[Row]:
         rows = []
-        for name, array in expected.items():
+        for name, array in found.expected.items():
             tolerance = tolerance_for(
                 self._precision(name), np.asarray(array).dtype, self.limits.rtol, self.limits.atol
             )
-            found = difference(array, actual[name], tolerance)
-            rows.append(Row(trial.sizes, level, name, tolerance, found))
+            apart = difference(array, found.actual[name], tolerance)
+            rows.append(Row(found.trial.sizes, level, name, tolerance, apart))
         return rows
 
     def _precision(self, output: str) -> Precision:
@@ -269,7 +291,8 @@ class Verification:
         """Rows of another draw that agrees; None if none does: then it was no accident."""
         for redraw in range(1, REDRAWS + 1):
             other = self._draw(dict(trial.sizes), index, trial.state, redraw)
-            rows = self._rows(session, level, other, self._expected(other))
+            found = Run(other, self._expected(other), self._actual(session, other))
+            rows = self._rows(level, found)
             if not any(row.difference.problem for row in rows):
                 return rows
         return None
@@ -308,7 +331,10 @@ class Verification:
             row.output in self.outputs
             and difference(named, interpreted[index], row.tolerance).problem
         ):
-            return "every node agrees when it is interpreted: the program's generated code differs"
+            return (
+                "every node agrees when it is interpreted: a weight was assigned after the program "
+                "was compiled (then compile it again), or its generated code is wrong"
+            )
         lowered = sorted({n.name for n in self.graph.nodes if n.op is not None and n.op.expand})
         return (
             f"every node of the ONNX graph agrees: an expansion into ONNX operators computes "

@@ -1,1 +1,384 @@
-"""The command `demo`."""
+"""The command `demo`: the whole way of one model, from its trace to onnxruntime."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graphctx.cli import options, screen
+from graphctx.cli.application import app
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from graphctx.demo import Array, DigitNet, Digits
+    from graphctx.graph import CallGraph
+    from graphctx.program import Program
+
+NOISE = 0.2
+DRAWS = 16
+SHOWN = 33
+"""Lines of the traced graph that are shown: the noise and the first block."""
+
+DROP = "digit_net/features/conv_block_1/drop"
+
+
+@app.command(rich_help_panel="Start here")
+def demo(
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Where the ONNX files are written."),
+    ] = Path("demo-output"),
+    draws: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Random runs to average where dropout is at work."),
+    ] = DRAWS,
+    no_progress: options.NoProgress = False,
+    debug: options.Debug = False,
+) -> None:
+    """Trace, specialize, run and export a network for handwritten digits, step by step."""
+    from graphctx.errors import ExportError
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(f"{output}: cannot be made: {error.strerror or error}") from error
+    with screen.progress(not no_progress) as progress:
+        Demo(screen.stdout(), output, draws, progress).run()
+
+
+@dataclass
+class Variant:
+    """One program, and all assignments that it is the program of."""
+
+    program: Program
+    assignments: list[dict[str, Any]]
+    compile_seconds: float
+    exported: Any = None
+    export_seconds: float = 0.0
+    scores: dict[str, list[Array]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def values(self, name: str) -> str:
+        """The values of an argument for which this is the program, as text."""
+        found = dict.fromkeys(str(assignment[name]) for assignment in self.assignments)
+        return "any" if len(found) == 3 else " or ".join(found)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two runs differ."""
+        return self.program.graph.seed is not None
+
+    @property
+    def file_name(self) -> str:
+        """Of its ONNX file."""
+        first = self.assignments[0]
+        parts = ["training", first["intensity"]] if first["training"] else ["inference"]
+        return "-".join([*parts, *(["noise"] if first["noise_scale"] else [])]) + ".onnx"
+
+
+class Demo:
+    """One run of the demo.
+
+    Args:
+        console: to print to.
+        folder: of the ONNX files.
+        draws: random runs to average.
+        progress: told a stage, the steps done and the steps in all.
+    """
+
+    def __init__(
+        self, console: Console, folder: Path, draws: int, progress: screen.Progress
+    ) -> None:
+        self.console = console
+        self.folder = folder
+        self.draws = draws
+        self.progress = progress
+        self.started = time.perf_counter()
+        self.stages: list[tuple[str, float]] = []
+
+    def run(self) -> None:
+        """Do and show it all."""
+        from graphctx.demo import load_digits
+
+        digits = self.timed("load the images", load_digits)
+        model, graph = self.fit_and_trace(digits)
+        self.show_trace(graph)
+        self.show_contexts(graph)
+        variants = self.specialize(graph)
+        self.show_programs(graph, variants)
+        self.export(variants)
+        self.measure(variants, digits)
+        self.show_accuracy(variants, digits)
+        self.show_files(variants, model, digits)
+        self.show_timings(variants, digits)
+
+    def timed(self, what: str, function: Callable[[], Any]) -> Any:
+        """Call a function; remember how long it took."""
+        self.progress(what, 0, 1)
+        started = time.perf_counter()
+        result = function()
+        self.stages.append((what, time.perf_counter() - started))
+        return result
+
+    def heading(self, number: int, title: str, text: str = "") -> None:
+        """Start a step."""
+        self.console.print()
+        self.console.rule(f"[bold]{number}  {title}", align="left", style="dim")
+        if text:
+            self.console.print(text, markup=False)
+
+    # -- trace --------------------------------------------------------------------------------
+
+    def fit_and_trace(self, digits: Digits) -> tuple[DigitNet, CallGraph]:
+        """Fit the network on the training images and trace it."""
+        from graphctx.demo import IMAGES, fitted
+        from graphctx.trace import trace
+
+        model = self.timed("fit the network in closed form", lambda: fitted(digits))
+        graph = self.timed("trace it for every context", lambda: trace(model, IMAGES))
+        self.heading(
+            1,
+            "The network",
+            f"{model.count_params():,} weights, fitted in closed form on "
+            f"{len(digits.train_images):,} real images; {len(digits.test_images)} others are for "
+            f"testing.\nThe first filters are principal components of image patches, the read-out "
+            f"is a ridge regression,\nBatchNorm's statistics are what its training program "
+            f"leaves behind.",
+        )
+        return model, graph
+
+    def show_trace(self, graph: CallGraph) -> None:
+        """The traced graph, as far as its first block."""
+        from graphctx.cli.plain import stats_data
+
+        stats = stats_data(graph)
+        self.heading(
+            2,
+            "The trace",
+            f"Python ran once for every path. All contexts are in one graph of "
+            f"{stats['operators']} operators and {stats['selects']} selects;\na select is where a "
+            f"context argument decides.",
+        )
+        self.show_graph(graph, SHOWN)
+
+    def show_graph(self, graph: CallGraph, shown: int) -> None:
+        """The text of a graph in a panel, one line an operator."""
+        from rich import box
+        from rich.panel import Panel
+        from rich.table import Table
+        from rich.text import Text
+
+        prefix = f"{graph.name}/"
+        head, *lines = str(graph).replace(prefix, "").split("\n")
+        more = len(lines) - shown
+        grid = Table.grid(padding=(0, 2), expand=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        grid.add_column(no_wrap=True, overflow="ellipsis", justify="right", style="dim")
+        for line in lines[: shown if more > 3 else len(lines)]:
+            text, _, path = line.partition("  # ")
+            style = "cyan" if " = select " in text else ""
+            grid.add_row(Text(text.strip(), style), path.strip())
+        if more > 3:
+            grid.add_row(Text(f"... {more} more lines", "dim"), "")
+        title = Text(head.partition("  contexts")[0], "bold")
+        self.console.print(Panel(grid, title=title, title_align="left", box=box.ROUNDED))
+
+    def show_contexts(self, graph: CallGraph) -> None:
+        """The context arguments, and where one value comes from."""
+        from graphctx.cli.describe import contexts_table
+        from graphctx.explain import explain
+
+        self.heading(
+            3,
+            "The context",
+            "ConvBlock and DigitNet, which hold the layers that read these, never mention them.",
+        )
+        self.console.print(contexts_table(graph))
+        for values in ({"training": True}, {"training": True, "intensity": "aggressive"}):
+            asked = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            self.console.print(f"explain(graph, ..., 'intensity', {asked})", style="bold")
+            self.console.print(f"  {explain(graph, DROP, 'intensity', values)}", markup=False)
+
+    # -- specialize ---------------------------------------------------------------------------
+
+    def specialize(self, graph: CallGraph) -> list[Variant]:
+        """The distinct programs of all assignments, with and without noise."""
+        from graphctx.program import compile
+
+        intensities = graph.contexts["intensity"].domain.values
+        found: dict[str, Variant] = {}
+        total = 0.0
+        for training, intensity, noise in product((False, True), intensities, (0.0, NOISE)):
+            assignment = {"training": training, "intensity": intensity, "noise_scale": noise}
+            started = time.perf_counter()
+            program = compile(graph, assignment)
+            seconds = time.perf_counter() - started
+            total += seconds
+            variant = found.setdefault(str(program.graph), Variant(program, [], seconds))
+            variant.assignments.append(assignment)
+        count = sum(len(variant.assignments) for variant in found.values())
+        self.stages.append((f"specialize and optimize for {count} assignments", total))
+        return list(found.values())
+
+    def show_programs(self, graph: CallGraph, variants: list[Variant]) -> None:
+        """How many programs there are, and the one for inference."""
+        count = sum(len(variant.assignments) for variant in variants)
+        self.heading(
+            4,
+            "The programs",
+            f"{count} assignments, {len(variants)} programs: without training the intensity is of "
+            f"no effect. For inference nothing of\ndropout and noise is left, and each BatchNorm "
+            f"is folded into the convolution before it:",
+        )
+        self.show_graph(variants[0].program.graph, SHOWN)
+
+    # -- run ----------------------------------------------------------------------------------
+
+    def export(self, variants: list[Variant]) -> None:
+        """Write every program to ONNX, checked and verified."""
+        from graphctx.export import export
+
+        for index, variant in enumerate(variants):
+            self.progress("export and verify", index, len(variants))
+            started = time.perf_counter()
+            variant.exported = export(variant.program, self.folder / variant.file_name)
+            variant.export_seconds = time.perf_counter() - started
+        total = sum(variant.export_seconds for variant in variants)
+        self.stages.append((f"export and verify {len(variants)} programs", total))
+
+    def measure(self, variants: list[Variant], digits: Digits) -> None:
+        """Run every program on the test images, with NumPy and with onnxruntime."""
+        from graphctx.export import exporters
+
+        # The core never imports an exporter; the one for ONNX is found by its entry point.
+        sessions = importlib.import_module(f"{exporters()['onnx'].module}.sessions")
+        images = digits.test_images
+        started = time.perf_counter()
+        for index, variant in enumerate(variants):
+            self.progress("run on the test images", index, len(variants))
+            program = variant.program
+            session = sessions.open_session(variant.exported.path, "on")
+            output = session.get_outputs()[0].name
+
+            def with_numpy(seed: int, program: Program = program) -> Array:
+                return program(images, seed=seed)  # type: ignore[no-any-return]
+
+            def with_onnx(
+                seed: int, session: Any = session, output: str = output, variant: Variant = variant
+            ) -> Array:
+                feeds: dict[str, Any] = {"images": images}
+                if variant.is_random:
+                    feeds["seed"] = seed
+                return sessions.run(session, [output], feeds)[output]  # type: ignore[no-any-return]
+
+            runs = self.draws if variant.is_random else 1
+            for runtime, function in (("NumPy", with_numpy), ("onnxruntime", with_onnx)):
+                variant.scores[runtime] = [function(seed) for seed in range(runs)]
+                variant.seconds[runtime] = fastest(lambda f=function: f(0))  # type: ignore[misc]
+        self.stages.append(("run them all, and take times", time.perf_counter() - started))
+
+    def show_accuracy(self, variants: list[Variant], digits: Digits) -> None:
+        """Accuracy for each context, by NumPy and by onnxruntime."""
+        import numpy as np
+
+        from graphctx.demo import accuracy
+
+        labels = digits.test_labels
+        rows = []
+        for variant in variants:
+            numpy, onnx = variant.scores["NumPy"], variant.scores["onnxruntime"]
+            single = [accuracy(scores[0], labels) for scores in (numpy, onnx)]
+            mean = [accuracy(np.mean(scores, axis=0), labels) for scores in (numpy, onnx)]
+            apart = max(float(np.abs(a - b).max()) for a, b in zip(numpy, onnx, strict=True))
+            rows.append(
+                [
+                    variant.values("training"),
+                    variant.values("intensity"),
+                    variant.values("noise_scale"),
+                    *(f"{value:.1%}" for value in single),
+                    *(f"{value:.1%}" if variant.is_random else "" for value in mean),
+                    "equal" if apart == 0 else f"{apart:.0e}",
+                ]
+            )
+        mean_of = f"mean of {self.draws}"
+        columns = [
+            "training", "intensity", "noise", "accuracy\nNumPy", "\nonnxruntime",
+            f"{mean_of}\nNumPy", "\nonnxruntime", "largest\ndifference",
+        ]  # fmt: skip
+        self.heading(
+            5,
+            "Accuracy on the test images",
+            f"One run each; where a run is random, also the mean of the scores of {self.draws} "
+            f"runs (Monte Carlo dropout). The\nsame seeds give the same draws in onnxruntime. In "
+            f"training, BatchNorm takes the statistics of the batch.",
+        )
+        self.console.print(screen.table("", columns, rows, right=columns[3:]))
+
+    def show_files(self, variants: list[Variant], model: DigitNet, digits: Digits) -> None:
+        """What was exported, and what to try with it."""
+        import numpy as np
+
+        images = self.folder / "images.npy"
+        np.save(images, digits.test_images)
+        rows = [
+            [
+                str(variant.exported.path),
+                str(variant.exported.nodes),
+                screen.size_text(variant.exported.size),
+                f"{variant.exported.report.largest:.0e}",
+                f"{variant.export_seconds * 1e3:.0f} ms",
+            ]
+            for variant in variants
+        ]
+        self.heading(
+            6,
+            "The ONNX files",
+            "Each was checked and compared with NumPy, at several batch sizes, before it appeared.",
+        )
+        columns = ["file", "nodes", "size", "largest difference", "export and verify"]
+        self.console.print(screen.table("", columns, rows, right=columns[1:]))
+        path = variants[-1].exported.path
+        for command in (
+            f"graphctx run graphctx.demo:model {images} -c noise_scale={NOISE} --seed 0",
+            f"graphctx verify {path} graphctx.demo:model",
+        ):
+            self.console.print(f"[bold]try:[/] {command}", soft_wrap=True)
+
+    def show_timings(self, variants: list[Variant], digits: Digits) -> None:
+        """How long everything took."""
+        count = len(digits.test_images)
+        rows = [
+            [
+                variant.file_name.removesuffix(".onnx"),
+                str(sum(node.kind == "op" for node in variant.program.graph.nodes)),
+                f"{variant.compile_seconds * 1e3:.1f} ms",
+                f"{variant.seconds['NumPy'] * 1e3:.1f} ms",
+                f"{variant.seconds['onnxruntime'] * 1e3:.1f} ms",
+            ]
+            for variant in variants
+        ]
+        columns = ["program", "operators", "compile", f"NumPy, {count} images", "onnxruntime"]
+        self.heading(7, "Timings", "The fastest of several runs.")
+        self.console.print(screen.table("", columns, rows, right=columns[1:]))
+        total = time.perf_counter() - self.started
+        stages = [[what, f"{seconds:.2f} s"] for what, seconds in self.stages]
+        stages.append(["all of it", f"{total:.2f} s"])
+        self.console.print(screen.table("", ["stage", "time"], stages, right=["time"]))
+
+
+def fastest(function: Callable[[], Any], repeats: int = 5) -> float:
+    """Seconds of the fastest of several calls."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)

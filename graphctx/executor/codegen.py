@@ -135,14 +135,15 @@ class _Emitter:
         assert op is not None
         arguments = ["None" if v is None else self._read(v) for v in node.operands]
         if len(node.outputs) == 1:
-            template = op.template(len(arguments)) if not node.attrs else None
+            template = op.template(node)
             if template is not None:
                 buffer = self._dead_buffer(node, index)
                 if buffer is None:
-                    template = template.replace(", {out}", "")
+                    template = template.replace(", out={out}", "")
                 for name in re.findall(r"np_(\w+)", template):
                     self.namespace[f"np_{name}"] = getattr(np, name)
-                text = template.format(*arguments, out=buffer)
+                zero = self.bind("z", node.output.dtype.type(0)) if "{zero}" in template else ""
+                text = template.format(*arguments, out=buffer, zero=zero)
                 return f"{self._fresh(node.output)} = {text}"
         kernel = f"k_{op.name}"
         self.namespace[kernel] = op.kernel

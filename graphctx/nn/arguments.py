@@ -70,9 +70,7 @@ def choice(layer: Layer, what: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
-def number(
-    layer: Layer, what: str, value: Any, low: float = -math.inf, high: float = math.inf
-) -> float:
+def number(layer: Layer, what: str, value: Any, low: float, high: float = math.inf) -> float:
     """Return a finite number in [low, high].
 
     Raises:
@@ -80,11 +78,8 @@ def number(
     """
     is_number = isinstance(value, (int, float, np.integer, np.floating))
     if not is_number or isinstance(value, bool) or not low <= value <= high or math.isinf(value):
-        if math.isinf(high):
-            allowed = "" if math.isinf(low) else f" that is at least {low:g}"
-        else:
-            allowed = f" from {low:g} to {high:g}"
-        raise bad(layer, f"{what} is a number{allowed}, got {value!r}")
+        allowed = f"that is at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+        raise bad(layer, f"{what} is a number {allowed}, got {value!r}")
     return float(value)
 
 
@@ -100,16 +95,14 @@ def float_dtype(layer: Layer, value: Any) -> np.dtype[Any]:
     return dtype
 
 
-def is_channels_last(layer: Layer, data_format: Any) -> bool:
-    """Whether images are [batch, height, width, channels]; None stands for Keras's default.
+def image_format(layer: Layer, data_format: Any) -> str:
+    """Return "channels_last" or "channels_first"; None stands for Keras's default, the former.
 
     Raises:
-        LayerError: neither "channels_last" nor "channels_first".
+        LayerError: it is another.
     """
-    if data_format is None:
-        return True
     known = ("channels_first", "channels_last")
-    return choice(layer, "data_format", data_format, known) == "channels_last"
+    return known[1] if data_format is None else choice(layer, "data_format", data_format, known)
 
 
 def no_seed(layer: Layer, seed: Any) -> None:
@@ -208,7 +201,7 @@ def as_floats(layer: Layer, x: Any, dtype: Any = None) -> Any:
     """
     if not isinstance(x, (np.ndarray, ArrayOperators)):
         raise bad_call(layer, f"takes one tensor, got {_described(x)}")
-    if x.dtype == dtype:
+    if dtype is not None and x.dtype == dtype:
         return x
     kind = x.dtype.kind
     if kind not in ("f" if dtype is None else "fiub"):

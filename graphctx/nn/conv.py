@@ -13,7 +13,7 @@ from graphctx.nn.arguments import (
     bad_call,
     choice,
     float_dtype,
-    is_channels_last,
+    image_format,
     known_size,
     positive,
     positive_pair,
@@ -45,10 +45,11 @@ def window_padding(
     return {"pads": (*(n // 2 for n in total), *(n - n // 2 for n in total))}
 
 
-def image_layout(channels_last: bool) -> str:
+def image_layout(data_format: str) -> str:
     """The dimensions of an image, for messages."""
-    order = "height, width, channels" if channels_last else "channels, height, width"
-    return f"[batch, {order}]"
+    if data_format == "channels_last":
+        return "[batch, height, width, channels]"
+    return "[batch, channels, height, width]"
 
 
 class Conv2D(Layer):
@@ -113,7 +114,7 @@ class Conv2D(Layer):
         self.kernel_size = positive_pair(self, "kernel_size", kernel_size)
         self.strides = positive_pair(self, "strides", strides)
         self.padding = choice(self, "padding", padding, PADDINGS)
-        self.channels_last = is_channels_last(self, data_format)
+        self.data_format = image_format(self, data_format)
         self.dilation_rate = positive_pair(self, "dilation_rate", dilation_rate)
         self.groups = positive(self, "groups", groups)
         self.activation = get_activation(activation, self)
@@ -139,7 +140,7 @@ class Conv2D(Layer):
     def build(self, input_shape: Any) -> None:
         """Create kernel and bias."""
         self._check(input_shape)
-        axis = 3 if self.channels_last else 1
+        axis = 3 if self.data_format == "channels_last" else 1
         channels = known_size(self, input_shape, axis, "number of input channels")
         if channels % self.groups:
             raise bad_call(
@@ -160,24 +161,25 @@ class Conv2D(Layer):
             )
 
     def _check(self, shape: Any) -> None:
-        require_shape(self, shape, image_layout(self.channels_last), least=4, most=4)
+        require_shape(self, shape, image_layout(self.data_format), least=4, most=4)
 
     def call(self, x: Any) -> Any:
         """Convolve images; see the class."""
         x = as_floats(self, x, self.dtype)
         self._check(x.shape)
-        channels = x.shape[3 if self.channels_last else 1]
+        channels = x.shape[3 if self.data_format == "channels_last" else 1]
         if not same_dim(channels, self.kernel.shape[2] * self.groups):
             raise bad_call(
                 self,
                 f"was built for {self.kernel.shape[2] * self.groups} channels, got "
-                f"{shape_text(x.shape)}, which is {image_layout(self.channels_last)}",
+                f"{shape_text(x.shape)}, which is {image_layout(self.data_format)}",
             )
         # [height, width, in, out] -> [out, in, height, width], which compiling does once.
-        kernel = ops.permute_dims(self.kernel, (3, 2, 0, 1))
-        if self.channels_last:
+        kernel = ops.permute_dims(self.kernel.value, (3, 2, 0, 1))
+        bias = None if self.bias is None else self.bias.value
+        if self.data_format == "channels_last":
             x = ops.permute_dims(x, TO_CHANNELS_FIRST)
-        y = ops.conv(x, kernel, self.bias, **self._attributes)
-        if self.channels_last:
+        y = ops.conv(x, kernel, bias, **self._attributes)
+        if self.data_format == "channels_last":
             y = ops.permute_dims(y, TO_CHANNELS_LAST)
         return self.activation(y)

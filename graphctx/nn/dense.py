@@ -88,17 +88,17 @@ class Dense(Layer):
         shape = x.shape
         if len(shape) < 2:
             self._check(shape)
-        kernel, bias = self.kernel, self.bias
+        kernel = self.kernel.value
         if not same_dim(shape[-1], kernel.shape[0]):
             raise bad_call(
                 self,
                 f"was built for {kernel.shape[0]} features, got {shape_text(shape)} with "
                 f"{shape[-1]}; use another layer for inputs of another size",
             )
-        if bias is None:
+        if self.bias is None:
             y = ops.matmul(x, kernel)
         elif len(shape) == 2:
-            y = ops.gemm(x, kernel, bias)
+            y = ops.gemm(x, kernel, self.bias.value)
         else:
-            y = ops.add(ops.matmul(x, kernel), bias)
+            y = ops.add(ops.matmul(x, kernel), self.bias.value)
         return self.activation(y)

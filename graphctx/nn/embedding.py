@@ -32,7 +32,8 @@ class Embedding(Layer):
 
     Raises:
         LayerError: a bad argument, or an input not of integers.
-        ShapeError: eager calls and programs: an integer that is not below `input_dim`.
+        ShapeError: in an eager call, an integer outside the range above; negative ones down to
+            `-input_dim` count from the back, as in NumPy and ONNX.
     """
 
     embeddings: Variable
@@ -73,4 +74,4 @@ class Embedding(Layer):
             )
         if x.dtype not in _INDEX_DTYPES:
             x = ops.astype(x, "int64")
-        return ops.take(self.embeddings, x, axis=0)
+        return ops.take(self.embeddings.value, x, axis=0)

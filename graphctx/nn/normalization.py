@@ -131,10 +131,10 @@ class BatchNorm(Layer):
         channels = self.moving_mean.shape[0]
         y = ops.batch_norm(
             _moved(x, axis, 1),
-            np.ones(channels, self.dtype) if self.gamma is None else self.gamma,
-            np.zeros(channels, self.dtype) if self.beta is None else self.beta,
-            self.moving_mean,
-            self.moving_variance,
+            np.ones(channels, self.dtype) if self.gamma is None else self.gamma.value,
+            np.zeros(channels, self.dtype) if self.beta is None else self.beta.value,
+            self.moving_mean.value,
+            self.moving_variance.value,
             epsilon=self.epsilon,
         )
         return _moved(y, 1, axis)
@@ -262,8 +262,8 @@ class LayerNorm(Layer):
         in_place = order == list(range(rank))
         y = ops.layer_norm(
             x if in_place else ops.permute_dims(x, order),
-            np.ones(self._sizes, self.dtype) if self.gamma is None else self.gamma,
-            self.beta,
+            np.ones(self._sizes, self.dtype) if self.gamma is None else self.gamma.value,
+            None if self.beta is None else self.beta.value,
             axis=-len(axes),
             epsilon=self.epsilon,
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphctx import ops
 from graphctx.layer import Layer
-from graphctx.nn.arguments import choice, is_channels_last, positive_pair, require_shape
+from graphctx.nn.arguments import choice, image_format, positive_pair, require_shape
 from graphctx.nn.conv import (
     PADDINGS,
     TO_CHANNELS_FIRST,
@@ -34,7 +34,7 @@ class _Pooling2D(Layer):
             self.pool_size if strides is None else positive_pair(self, "strides", strides)
         )
         self.padding = choice(self, "padding", padding, PADDINGS)
-        self.channels_last = is_channels_last(self, data_format)
+        self.data_format = image_format(self, data_format)
         self._attributes = {
             "strides": self.strides,
             **window_padding(self.padding, self.pool_size, self.strides),
@@ -42,11 +42,11 @@ class _Pooling2D(Layer):
 
     def call(self, x: Any) -> Any:
         """Reduce every window of images; see the class."""
-        require_shape(self, _shape(x), image_layout(self.channels_last), least=4, most=4)
-        if self.channels_last:
+        require_shape(self, _shape(x), image_layout(self.data_format), least=4, most=4)
+        if self.data_format == "channels_last":
             x = ops.permute_dims(x, TO_CHANNELS_FIRST)
         y = self._reduce(x)
-        return ops.permute_dims(y, TO_CHANNELS_LAST) if self.channels_last else y
+        return ops.permute_dims(y, TO_CHANNELS_LAST) if self.data_format == "channels_last" else y
 
     def _reduce(self, x: Any) -> Any:
         raise NotImplementedError
@@ -110,13 +110,13 @@ class _GlobalPooling2D(Layer):
         name: str | None = None,
     ) -> None:
         self.name = name
-        self.channels_last = is_channels_last(self, data_format)
+        self.data_format = image_format(self, data_format)
         self.keepdims = bool(keepdims)
-        self._axes = (1, 2) if self.channels_last else (2, 3)
+        self._axes = (1, 2) if self.data_format == "channels_last" else (2, 3)
 
     def call(self, x: Any) -> Any:
         """Reduce images over height and width; see the class."""
-        require_shape(self, _shape(x), image_layout(self.channels_last), least=4, most=4)
+        require_shape(self, _shape(x), image_layout(self.data_format), least=4, most=4)
         return self._reduce(x)
 
     def _reduce(self, x: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphctx import ops
 from graphctx.layer import Layer
-from graphctx.nn.arguments import is_channels_last, require_shape
+from graphctx.nn.arguments import image_format, require_shape
 
 
 class Flatten(Layer):
@@ -29,7 +29,7 @@ class Flatten(Layer):
         self, data_format: str | None = "channels_last", *, name: str | None = None
     ) -> None:
         self.name = name
-        self.channels_last = is_channels_last(self, data_format)
+        self.data_format = image_format(self, data_format)
 
     def call(self, x: Any) -> Any:
         """Flatten x; see the class."""
@@ -38,6 +38,6 @@ class Flatten(Layer):
         rank = len(shape)
         if rank == 2:
             return x
-        if not self.channels_last and rank > 2:
+        if self.data_format == "channels_first" and rank > 2:
             x = ops.permute_dims(x, (0, *range(2, rank), 1))
         return ops.flatten(x, axis=1)

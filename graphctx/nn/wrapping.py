@@ -36,7 +36,10 @@ class Lambda(Layer):
         self.function = function
         method = _as_method(function)
         if method is not None:
-            scope = defining_scope(getattr(function, "__module__", None) or "")
+            defined = function
+            while isinstance(defined, functools.partial):
+                defined = defined.func
+            scope = defining_scope(getattr(defined, "__module__", None) or "")
             # Of this layer alone: each wraps a function with parameters of its own.
             self.__dict__["_signature"] = CallSignature(method, scope)
 
@@ -46,18 +49,18 @@ class Lambda(Layer):
 
 
 def _as_method(function: Callable[..., Any]) -> Callable[..., Any] | None:
-    """The function with `self` before its parameters; None where Python does not know them."""
+    """The function with one more parameter, as methods have it; None where Python knows none."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some functions that are written in C
         return None
 
     @functools.wraps(function, updated=())
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(_layer: Any, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
-    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    first = inspect.Parameter("_layer", inspect.Parameter.POSITIONAL_ONLY)
     method.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[self, *signature.parameters.values()]
+        parameters=[first, *signature.parameters.values()]
     )
     return method

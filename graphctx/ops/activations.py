@@ -45,7 +45,7 @@ from graphctx.spec import broadcast_shapes, same_shape, shape_text
 # -- rectifiers -----------------------------------------------------------------------------------
 
 
-@op("Relu", since=14, infer=numeric)
+@op("Relu", since=14, infer=numeric, inline="np_maximum({0}, {zero}, out={out})")
 def relu(x: Any) -> Any:
     """Rectified linear unit: `max(x, 0)`."""
     return np.maximum(x, 0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.errors import DTypeError
+from graphctx.errors import ShapeError
 from graphctx.graph import Value
 from graphctx.ops.logic import (
     and_op,
@@ -71,7 +71,7 @@ def _infer_clip(x: Value, min: Value | None = None, max: Value | None = None) ->
     for name, bound in (("min", min), ("max", max)):
         if bound is not None:
             if bound.rank != 0:
-                raise DTypeError(f"{name} must be a scalar, got {bound.spec}")
+                raise ShapeError(f"{name} must be a scalar, got {bound.spec}")
             broadcast(x, bound)
     return x.shape, x.dtype
 
@@ -488,8 +488,8 @@ def logaddexp(x1: Any, x2: Any) -> Any:
 @composite(np.hypot)
 def hypot(x1: Any, x2: Any) -> Any:
     """`sqrt(x1 ** 2 + x2 ** 2)` without overflow, elementwise."""
-    x1, x2, _ = operands_of(np.hypot, abs(x1), abs(x2))
-    longer, shorter = max_op(x1, x2), min_op(x1, x2)
+    x1, x2, _ = operands_of(np.hypot, x1, x2)
+    longer, shorter = max_op(abs(x1), abs(x2)), min_op(abs(x1), abs(x2))
     ratio = where(logical_or(equal(longer, 0), equal(shorter, np.inf)), 0.0,
                   divide(shorter, longer))  # fmt: skip
     return multiply(longer, sqrt(add(multiply(ratio, ratio), 1.0)))

@@ -627,36 +627,39 @@ def _pad_source(size: int, before: int, after: int, mode: str) -> Any:
     return np.minimum(places, period - places) if size > 1 else np.zeros_like(places)
 
 
-@op("Pad", since=18, infer=_infer_pad, view=True)
+@op("Pad", since=18, infer=_infer_pad)
 def pad_op(
     data: Any, pads: Any, constant_value: Any = None, axes: Any = None, *, mode: str = "constant"
 ) -> Any:
     """A tensor with places added before and after each axis; negative pads take away."""
     along = None if axes is None else axes.tolist()
     widths = {a: w for a, w in _pad_axes(data.ndim, pads.tolist(), along).items() if any(w)}
-    crop: list[Any] = [slice(None)] * data.ndim
-    inner = list(crop)
     shape = list(data.shape)
+    kept: list[Any] = [slice(None)] * data.ndim
+    inner = list(kept)
     for axis, (before, after) in widths.items():
         size = data.shape[axis]
-        crop[axis] = slice(max(-before, 0), size - max(-after, 0))
-        inner[axis] = slice(
-            max(before, 0), max(before, 0) + size - max(-before, 0) - max(-after, 0)
-        )
         shape[axis] = size + before + after
-    x = data[tuple(crop)] if any(min(w) < 0 for w in widths.values()) else data
+        kept[axis] = slice(max(-before, 0), size - max(-after, 0))
+        inner[axis] = slice(max(before, 0), shape[axis] - max(after, 0))
+    if mode != "constant":
+        out = np.empty(shape, data.dtype)
+    elif constant_value is None:
+        out = np.full(shape, "" if data.dtype == object else 0, data.dtype)
+    else:
+        out = np.full(shape, constant_value.reshape(()), data.dtype)
+    out[tuple(inner)] = data[tuple(kept)]
     if mode == "constant":
-        if constant_value is None:
-            fill: Any = "" if data.dtype == object else 0
-        else:
-            fill = constant_value.reshape(())
-        out = np.full(shape, fill, data.dtype)
-        out[tuple(inner)] = x
         return out
     for axis, (before, after) in widths.items():
-        source = _pad_source(x.shape[axis], max(before, 0), max(after, 0), mode)
-        x = np.take(x, source, axis)
-    return x
+        start, stop = inner[axis].start, inner[axis].stop
+        source = start + _pad_source(stop - start, max(before, 0), max(after, 0), mode)
+        lead = (slice(None),) * axis
+        if before > 0:
+            out[(*lead, slice(start))] = np.take(out, source[:start], axis)
+        if after > 0:
+            out[(*lead, slice(stop, None))] = np.take(out, source[stop:], axis)
+    return out
 
 
 def pad(x: Any, pads: Any, mode: str = "constant", value: Any = 0) -> Any:

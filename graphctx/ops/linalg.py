@@ -42,6 +42,11 @@ def _infer_matmul(a: Value, b: Value) -> Inferred:
     return broadcast_shapes(a.shape[:-2], b.shape[:-2]) + rows + columns, dtype
 
 
+def _inline_matmul(node: Node) -> str | None:
+    ranks = [v.rank for v in node.operands if v is not None]
+    return "np_dot({0}, {1})" if ranks == [2, 2] else None
+
+
 def _matmul_adds(node: Node) -> Any:
     a = node.operands[0]
     assert a is not None
@@ -49,7 +54,8 @@ def _matmul_adds(node: Node) -> Any:
 
 
 @numpy_rules(np.matmul, eager=lambda a, b: _product(np.asarray(a), np.asarray(b)))
-@op("MatMul", since=9, infer=_infer_matmul, promote=0, multiply_adds=_matmul_adds)
+@op("MatMul", since=9, infer=_infer_matmul, promote=0, multiply_adds=_matmul_adds,
+    inline=_inline_matmul)  # fmt: skip
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product over the last two axes; other axes broadcast, 1-D operands are vectors."""
     return _product(a, b)
@@ -59,8 +65,8 @@ def _product(a: Any, b: Any) -> Any:
     rank = b.ndim
     if rank == 2 and a.ndim == 2:
         return np.dot(a, b)  # less overhead than np.matmul
-    if rank == 2 and a.ndim > 2 and a.size and b.size and a.flags.c_contiguous:
-        # One large product instead of many small ones.
+    if rank == 2 and a.ndim > 2 and a.shape[-2] < 5 and a.size and b.size:
+        # One product instead of many of a few rows each, which NumPy takes one by one.
         rows = np.dot(a.reshape(-1, a.shape[-1]), b)
         return rows.reshape(*a.shape[:-1], b.shape[1])
     return np.matmul(a, b)
@@ -90,13 +96,20 @@ def _infer_gemm(
     return (rows, columns), dtype
 
 
+def _inline_gemm(node: Node) -> str:
+    if len(node.operands) == 2 or node.operands[2] is None:
+        return "np_dot({0}, {1})"
+    return "np_add(t := np_dot({0}, {1}), {2}, out=t)"
+
+
 def _gemm_adds(node: Node) -> Any:
     a = node.operands[0]
     assert a is not None
     return size_of(node.output.shape) * a.shape[0 if node.attrs.get("transA") else 1]
 
 
-@op("Gemm", since=11, infer=_infer_gemm, promote=0, multiply_adds=_gemm_adds)
+@op("Gemm", since=11, infer=_infer_gemm, promote=0, multiply_adds=_gemm_adds,
+    inline=_inline_gemm)  # fmt: skip
 def gemm(a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0,
          transA: int = 0, transB: int = 0) -> Any:  # fmt: skip
     """`alpha * a @ b + beta * c`, of matrices that may be transposed first."""

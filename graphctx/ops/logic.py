@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.graph import Value
-from graphctx.ops.rules import composite, numpy_rules, operands_of, recorder_of, tensor
+from graphctx.ops.rules import common, composite, numpy_rules, operands_of, recorder_of, tensor
 from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
 from graphctx.spec import Dim, as_dtype, broadcast_shapes
 from graphctx.tensor import Tensor
@@ -262,10 +262,13 @@ def where(condition: Any, x1: Any, x2: Any) -> Any:
     """`x1` where the condition is true, else `x2`, elementwise."""
     recorder = recorder_of(condition, x1, x2)
     assert recorder is not None
-    return where_op(recorder.tensor(condition, BOOL), x1, x2)
-
-
-# -- dtypes ---------------------------------------------------------------------------------------
+    condition = recorder.tensor(condition, BOOL)
+    if common(x1, x2) != BOOL:
+        return where_op(condition, x1, x2)
+    # onnxruntime has no Where for bools.
+    return or_op(
+        and_op(condition, recorder.tensor(x1)), and_op(not_op(condition), recorder.tensor(x2))
+    )
 
 
 def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:

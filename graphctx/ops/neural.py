@@ -7,6 +7,7 @@ ones, depthwise included. Pooling reduces one axis after the other, tap by tap.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import operator
@@ -117,6 +118,34 @@ class Windows:
         return found
 
 
+@functools.lru_cache(maxsize=1024)
+def _layout(
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...] | None,
+    dilations: tuple[int, ...] | None,
+    pads: tuple[int, ...] | None,
+    auto_pad: str,
+    ceil_mode: int = 0,
+) -> tuple[Windows, tuple[int, ...], list[Pair]]:
+    """Windows, how many there are along each axis, and the padding around them.
+
+    Raises:
+        ValueError: they do not fit; inference has the words for it.
+    """
+    try:
+        windows = Windows(kernel, strides, dilations, pads, auto_pad)
+        windows.check(len(sizes))
+        counts = windows.counts(sizes, ceil_mode)
+    except ShapeError as error:
+        raise ValueError(str(error)) from None
+    return windows, counts, windows.widths(sizes, counts)
+
+
+def _key(ints: Ints) -> tuple[int, ...] | None:
+    return None if ints is None else tuple(ints)
+
+
 def _within(offset: int, stride: int, count: int, size: int) -> tuple[slice, slice]:
     """Which of `count` places `offset + i * stride` lie in `range(size)`: as i, and as places."""
     first = max(-(offset // stride), 0)
@@ -215,12 +244,11 @@ def conv_op(
     """Convolution (cross-correlation) of [N, C, ...] with a kernel [M, C / group, ...]."""
     batch, channels = X.shape[:2]
     outputs, depth = W.shape[:2]
-    if depth * group != channels or outputs % group:
+    if W.ndim != X.ndim or depth * group != channels or outputs % group:
         raise ValueError("channels do not fit")
-    windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
-    sizes = X.shape[2:]
-    counts = windows.counts(sizes)
-    widths = windows.widths(sizes, counts)
+    windows, counts, widths = _layout(
+        X.shape[2:], W.shape[2:], _key(strides), _key(dilations), _key(pads), auto_pad
+    )
     if any(map(any, widths)):
         X = _padded(X, widths)
     if max(windows.kernel) > 1 or max(windows.strides) > 1:
@@ -374,34 +402,59 @@ def conv_transpose_op(
     """Transposed convolution of [N, C, ...] with a kernel [C, M / group, ...]."""
     batch, channels = X.shape[:2]
     depth = W.shape[1]
-    if W.shape[0] != channels or channels % group:
+    if W.ndim != X.ndim or W.shape[0] != channels or channels % group:
         raise ValueError("channels do not fit")
     sizes = X.shape[2:]
-    windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
-    spread = Spread(windows, sizes, output_padding, output_shape)
+    kernel = W.shape[2:]
+    outputs, ranges = _places(
+        sizes, kernel, _key(strides), _key(dilations), _key(pads), auto_pad,
+        _key(output_padding), _key(output_shape),
+    )  # fmt: skip
     each = channels // group
-    kernel = W.reshape(group, each, -1).swapaxes(1, 2)
-    columns = np.matmul(kernel, X.reshape(batch, group, each, math.prod(sizes)))
-    columns = columns.reshape(batch, group * depth, *windows.kernel, *sizes)
-    y = np.zeros((batch, group * depth, *spread.outputs), X.dtype)
+    columns = np.matmul(
+        W.reshape(group, each, depth * math.prod(kernel)).swapaxes(1, 2),
+        X.reshape(batch, group, each, math.prod(sizes)),
+    ).reshape(batch, group * depth, *kernel, *sizes)
+    y = np.zeros((batch, group * depth, *outputs), X.dtype)
     if B is not None:
         y += B.reshape(-1, *(1,) * len(sizes))
-    everything = (slice(None), slice(None))
+    lead = (slice(None), slice(None))
+    for tap in itertools.product(*map(range, kernel)):
+        pairs = [ranges[i][t] for i, t in enumerate(tap)]
+        source = columns[(*lead, *tap, *(elements for elements, _ in pairs))]
+        y[(*lead, *(places for _, places in pairs))] += source
+    return y
+
+
+@functools.lru_cache(maxsize=1024)
+def _places(
+    sizes: tuple[int, ...],
+    kernel: tuple[int, ...],
+    strides: tuple[int, ...] | None,
+    dilations: tuple[int, ...] | None,
+    pads: tuple[int, ...] | None,
+    auto_pad: str,
+    output_padding: tuple[int, ...] | None,
+    output_shape: tuple[int, ...] | None,
+) -> tuple[list[int], list[list[tuple[slice, slice]]]]:
+    """Sizes of the output; for every axis and tap which elements it adds to which places."""
+    windows = Windows(kernel, strides, dilations, pads, auto_pad)
+    try:
+        windows.check(len(sizes))
+    except ShapeError as error:
+        raise ValueError(str(error)) from None
+    spread = Spread(windows, sizes, output_padding, output_shape)
     ranges = [
         [
-            _within(tap * dilation - before, stride, size, output)
-            for tap in range(count)
+            _within(
+                tap * windows.dilations[i] - spread.before[i], windows.strides[i], size,
+                spread.outputs[i],
+            )
+            for tap in range(kernel[i])
         ]
-        for count, dilation, before, stride, size, output in zip(
-            windows.kernel, windows.dilations, spread.before, windows.strides, sizes,
-            spread.outputs, strict=True,
-        )
+        for i, size in enumerate(sizes)
     ]  # fmt: skip
-    for tap in itertools.product(*map(range, windows.kernel)):
-        pairs = [ranges[i][t] for i, t in enumerate(tap)]
-        source = columns[(*everything, *tap)][(*everything, *(s for s, _ in pairs))]
-        y[(*everything, *(place for _, place in pairs))] += source
-    return y
+    return spread.outputs, ranges
 
 
 def conv_transpose(
@@ -501,11 +554,12 @@ def max_pool_op(
     dilations: Ints = None, pads: Ints = None, storage_order: int = 0, strides: Ints = None,
 ) -> Any:  # fmt: skip
     """Largest element of every window, padding not counted."""
-    windows = Windows(kernel_shape, strides, dilations, pads, auto_pad)
-    sizes = X.shape[2:]
-    counts = windows.counts(sizes, ceil_mode)
+    windows, counts, widths = _layout(
+        X.shape[2:], tuple(kernel_shape), _key(strides), _key(dilations), _key(pads), auto_pad,
+        ceil_mode,
+    )  # fmt: skip
     empty = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
-    return _reduce(X, windows, counts, windows.widths(sizes, counts), np.maximum, empty)
+    return _reduce(X, windows, counts, widths, np.maximum, empty)
 
 
 @op("AveragePool", since=11, infer=_infer_average_pool)
@@ -515,23 +569,30 @@ def average_pool_op(
     count_include_pad: int = 0, dilations: Ints = None, pads: Ints = None, strides: Ints = None,
 ) -> Any:  # fmt: skip
     """Mean of every window, with or without the padding."""
-    windows = Windows(kernel_shape, strides, dilations, pads, auto_pad)
-    sizes = X.shape[2:]
-    counts = windows.counts(sizes, ceil_mode)
-    widths = windows.widths(sizes, counts)
-    y = _reduce(X, windows, counts, widths, np.add, 0)
-    number: Any = 1
+    key = (
+        X.shape[2:], tuple(kernel_shape), _key(strides), _key(dilations), _key(pads), auto_pad,
+        ceil_mode,
+    )  # fmt: skip
+    y = _reduce(X, *_layout(*key), np.add, 0)
+    y /= _elements(count_include_pad, y.dtype, *key)
+    return y
+
+
+@functools.lru_cache(maxsize=1024)
+def _elements(count_include_pad: int, dtype: Any, sizes: tuple[int, ...], *key: Any) -> Any:
+    """How many elements each window has, to broadcast against the windows."""
+    windows, counts, widths = _layout(sizes, *key)
+    number: Any = np.ones((), dtype)
     for i, (before, after) in enumerate(widths):
         starts = np.arange(counts[i]) * windows.strides[i] - before
         taps = starts[:, None] + np.arange(windows.kernel[i]) * windows.dilations[i]
         low, high = (-before, sizes[i] + after) if count_include_pad else (0, sizes[i])
-        inside = np.maximum(((taps >= low) & (taps < high)).sum(1), 1)
-        if inside.size and (inside == inside[0]).all():
+        inside = np.maximum(((taps >= low) & (taps < high)).sum(1), 1).astype(dtype)
+        if (inside == inside[0]).all():
             number = number * inside[0]
         else:
             number = number * inside.reshape(-1, *(1,) * (len(sizes) - 1 - i))
-    y /= np.asarray(number, y.dtype)
-    return y
+    return number
 
 
 def _pool_attrs(

@@ -322,6 +322,8 @@ def group_norm_op(
     X: Any, scale: Any, bias: Any, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Any:
     """Each group of channels of each image standardized, then channels scaled and shifted."""
+    if X.shape[1] % num_groups:
+        raise ValueError("channels do not fit")
     groups = X.reshape(X.shape[0], num_groups, math.prod(X.shape[1:]) // num_groups)
     y = _standardized(groups, epsilon).reshape(X.shape)
     y *= _per_channel(scale, X)

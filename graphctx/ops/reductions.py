@@ -6,6 +6,7 @@ have NumPy's signature and dtypes: `sum` of int32 is int64, `mean` of integers i
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -449,9 +450,11 @@ def var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float =
     if not correction:
         return _reduce(reduce_mean_op, squares, axis, keepdims)
     count = _count(x.shape, axis)
-    divisor = subtract(astype(count, x.dtype) if isinstance(count, Dim) else float(count),
-                       float(correction))  # fmt: skip
-    return divide(_reduce(reduce_sum_op, squares, axis, keepdims), maximum(divisor, 0.0))
+    if isinstance(count, Dim):
+        divisor = maximum(subtract(tensor(count, x.dtype, like=x), correction), 0.0)
+    else:
+        divisor = np.asarray(builtins.max(count - correction, 0), x.dtype)
+    return divide(_reduce(reduce_sum_op, squares, axis, keepdims), divisor)
 
 
 @composite(lambda *args, **options: np.sqrt(_eager_var(*args, **options)))

@@ -566,6 +566,13 @@ def expand_op(input: Any, shape: Any) -> Any:
     return np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(shape.tolist())))
 
 
+def _broadcasts_to(shape: Shape, target: Sequence[Any]) -> bool:
+    missing = len(target) - len(shape)
+    return missing >= 0 and all(
+        same_dim(a, b) or same_dim(a, 1) for a, b in zip(shape, target[missing:], strict=True)
+    )
+
+
 def broadcast_to(x: Any, shape: Any) -> Any:
     """A tensor repeated along axes of size 1 and new leading axes.
 
@@ -581,7 +588,7 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     missing = len(entries) - x.ndim
     known = not any(isinstance(entry, Tensor) for entry in entries)
     if known:
-        if missing < 0 or not same_shape(broadcast_shapes(x.shape, entries), entries):
+        if not _broadcasts_to(x.shape, entries):
             raise ShapeError(
                 f"{where()}{shape_text(x.shape)} cannot be broadcast to {shape_text(entries)}"
             )

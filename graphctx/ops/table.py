@@ -43,8 +43,10 @@ class Op:
         expand: for operators that ONNX lacks, the same computation in operators that it has:
             takes and returns tensors.
         ufunc: the NumPy ufunc that equals the kernel, so that programs can reuse buffers.
-        inline: NumPy expression that equals the kernel without attributes, for programs:
-            `np_maximum({0}, 0, {out})`; `np_x` is `np.x`, `{out}` a buffer to write into.
+        inline: NumPy expression that equals the kernel without attributes, for programs, or a
+            function of the node that returns one (or None): `np_maximum({0}, {zero}, out={out})`.
+            `np_x` is `np.x`, `{zero}` a scalar of the output's dtype; `, out={out}` is left out
+            where no buffer is free.
         view: whether the kernel may return a view of its first operand.
         promote: index of the first operand from which on operands are promoted to one dtype.
         content: `content(*dims, **attrs)`: elements of the output where the operands' elements
@@ -63,7 +65,7 @@ class Op:
         since: int,
         expand: Callable[..., Any] | None,
         ufunc: Any,
-        inline: str | None,
+        inline: str | Callable[[Node], str | None] | None,
         view: bool,
         promote: int | None,
         content: Callable[..., Any] | None,
@@ -141,14 +143,16 @@ class Op:
             if name not in attrs:
                 raise TypeError(f"{where()}{self.name} needs the attribute {name!r}")
 
-    def template(self, operands: int) -> str | None:
-        """The expression for generated code, if there is one; see `inline`."""
-        if self.inline is not None:
-            return self.inline
-        if self.ufunc is None or self.ufunc.nin != operands:
+    def template(self, node: Node) -> str | None:
+        """The expression for generated code, if there is one for this node; see `inline`."""
+        if node.attrs:
             return None
-        slots = ", ".join(f"{{{i}}}" for i in range(operands))
-        return f"np_{self.ufunc.__name__}({slots}, {{out}})"
+        if self.inline is not None:
+            return self.inline if isinstance(self.inline, str) else self.inline(node)
+        if self.ufunc is None or self.ufunc.nin != len(node.operands):
+            return None
+        slots = ", ".join(f"{{{i}}}" for i in range(len(node.operands)))
+        return f"np_{self.ufunc.__name__}({slots}, out={{out}})"
 
     def infer_outputs(
         self, operands: Sequence[Value | None], attrs: Mapping[str, Any]
@@ -257,7 +261,7 @@ def op(
     since: int = 1,
     expand: Callable[..., Any] | None = None,
     ufunc: Any = None,
-    inline: str | None = None,
+    inline: str | Callable[[Node], str | None] | None = None,
     view: bool = False,
     promote: int | None = None,
     content: Callable[..., Any] | None = None,

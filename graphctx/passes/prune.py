@@ -11,7 +11,7 @@ def prune(graph: CallGraph) -> CallGraph:
     The order is that of a depth-first walk from the outcome, so that equal graphs have equal
     texts. Layer calls stay listed: `explain` answers for calls that left no node, too.
     """
-    nodes = live_nodes(outcome_values(graph.outcome))
+    nodes = live_nodes([*outcome_values(graph.outcome), *graph.inputs])
     return graph.replace(nodes=tuple(nodes))
 
 

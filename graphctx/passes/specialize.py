@@ -24,6 +24,7 @@ from graphctx.graph import (
     rebuild,
 )
 from graphctx.passes.prune import consistent, prune
+from graphctx.passes.state import drop_kept_state
 from graphctx.tree import same_static
 
 
@@ -136,7 +137,7 @@ def bind(graph: CallGraph, assignment: Mapping[str, Any]) -> CallGraph:
     for value in graph.inputs:
         new.setdefault(value, value)
     bound = {**graph.bound, **assignment}
-    return prune(
+    residual = drop_kept_state(
         graph.replace(
             nodes=tuple(builder.nodes),
             outcome=map_outcome(outcome, new.__getitem__),
@@ -145,6 +146,7 @@ def bind(graph: CallGraph, assignment: Mapping[str, Any]) -> CallGraph:
             calls=tuple(call for call in graph.calls if consistent(call, bound)),
         )
     )
+    return prune(residual)
 
 
 class _Evaluator:

@@ -10,7 +10,6 @@ from typing import Any
 import graphctx_onnx
 import numpy as np
 import onnx
-import onnx_models as models
 import pytest
 from graphctx_onnx import export, read_metadata
 from graphctx_onnx.convert import convert
@@ -21,6 +20,7 @@ from graphctx import Dim, ExportError, TensorSpec, ops
 from graphctx.graph import Builder, Returns, live_nodes
 from graphctx.ops.table import TABLE
 from graphctx.tree import LEAF, Structure
+from tests.exporters import onnx_models as models
 
 
 def dims(info: Any) -> list[Any]:
@@ -88,11 +88,23 @@ def test_several_outputs_of_a_node() -> None:
     assert list(graph.node[0].output) == ["lambda/Split:outputs_0", "lambda/Split:outputs_1"]
 
 
-def test_an_optional_output_that_nobody_takes_is_not_written() -> None:
-    assert len(handmade("MaxPool", [(1, 1, 4, 4)], kernel_shape=(2, 2)).nodes) == 2
+def test_parts_of_given_sizes(tmp_path: Path) -> None:
+    program = models.program(lambda x: ops.split(x, [1]), TensorSpec((4,)))
+    result = export(program, tmp_path / "model.onnx")
+    [node] = onnx.load(result.path).graph.node
+    assert (node.op_type, len(node.input), len(node.output)) == ("Split", 2, 2)
+    assert "num_outputs" not in [entry.name for entry in node.attribute]
+
+
+def test_outputs_that_nobody_takes() -> None:
     program = models.program(lambda x: ops.top_k(x, 2)[0], TensorSpec((5,)))
     [node] = [n for n in convert(program.graph).model.graph.node if n.op_type == "TopK"]
-    assert len(node.output) == 2  # TopK's indices are not optional
+    assert len(node.output) == 2  # the indices are not optional
+    graph = handmade("MaxPool", [(1, 1, 4, 4)], kernel_shape=(2, 2))
+    first = graph.returns.values[:1]
+    graph = graph.replace(outcome=Returns(LEAF, first))
+    [node] = convert(graph).model.graph.node
+    assert list(node.output) == ["output"]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +253,9 @@ def test_every_opset_is_verified(opset: int, ir: int, tmp_path: Path) -> None:
 
 def test_opset_23_unless_an_operator_needs_a_later_one() -> None:
     assert convert(models.net().graph).opset == 23
-    assert convert(handmade("Swish", [(2,)])).opset == 24 if "Swish" in TABLE else True
+    program = models.program(lambda x: ops.cumulative_prod(x, axis=0), TensorSpec((3,)))
+    assert [node.name for node in convert(program.graph).graph.nodes][-1] == "CumProd"
+    assert convert(program.graph).opset == 26
 
 
 @pytest.mark.parametrize("opset", [17, 29, -1, "23", True])
@@ -297,6 +311,12 @@ def test_an_attribute_that_an_opset_lacks() -> None:
 
 
 # -- what cannot be said in ONNX ------------------------------------------------------------------
+
+
+def test_a_model_that_returns_nothing() -> None:
+    program = models.program(lambda x: None, TensorSpec((2,)))
+    with pytest.raises(ExportError, match="lambda: nothing to export: the model returns no tensor"):
+        convert(program.graph)
 
 
 def test_complex_numbers(tmp_path: Path) -> None:

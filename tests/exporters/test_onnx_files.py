@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx_models as models
 import onnxruntime
 import pytest
 from graphctx_onnx import destination, export, external, pipeline
@@ -18,6 +17,7 @@ from onnx import TensorProto
 
 import graphctx as gx
 from graphctx import ExportError, GraphctxError, TensorSpec, VerificationError, ops
+from tests.exporters import onnx_models as models
 
 
 def places(path: Path) -> dict[str, tuple[int, int]]:

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import graphctx_onnx
-import onnx_models as models
 import pytest
 
 import graphctx as gx
 from graphctx import ExportError, TensorSpec
+from tests.exporters import onnx_models as models
 
 
 def test_export_finds_it_by_suffix_and_by_name(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of layers share: an eager call and a program of the trace are equal, bit for bit."""
+"""What the tests of layers share: eager calls and programs are equal, bit for bit."""
 
 from __future__ import annotations
 

@@ -14,9 +14,7 @@ from graphctx import nn
 from tests.nn.common import agree, close, refused, same, text, values
 
 
-def convolved(
-    x: Any, kernel: Any, strides: Any, padding: str, dilation: Any, groups: int
-) -> Any:
+def convolved(x: Any, kernel: Any, strides: Any, padding: str, dilation: Any, groups: int) -> Any:
     """The definition, one output at a time: x and result [batch, height, width, channels]."""
     x, kernel = x.astype(float), kernel.astype(float)
     batch, height, width, channels = x.shape
@@ -29,21 +27,14 @@ def convolved(
         ]
         x = np.pad(x, [(0, 0), *((t // 2, t - t // 2) for t in total), (0, 0)])
     else:
-        counts = [
-            (n - k) // s + 1 for n, s, k in zip((height, width), strides, size, strict=True)
-        ]
+        counts = [(n - k) // s + 1 for n, s, k in zip((height, width), strides, size, strict=True)]
     filters = kernel.shape[3]
     y = np.zeros((batch, *counts, filters))
     for i, j in np.ndindex(*counts):
         top, left = i * strides[0], j * strides[1]
-        window = x[
-            :, top : top + size[0] : dilation[0], left : left + size[1] : dilation[1]
-        ]
-        for group, (inputs, outputs) in enumerate(
-            zip(np.split(np.arange(channels), groups), np.split(np.arange(filters), groups),
-                strict=True)
-        ):  # fmt: skip
-            del group
+        window = x[:, top : top + size[0] : dilation[0], left : left + size[1] : dilation[1]]
+        blocks = (np.split(np.arange(n), groups) for n in (channels, filters))
+        for inputs, outputs in zip(*blocks, strict=True):
             y[:, i, j, outputs] = np.tensordot(window[..., inputs], kernel[..., outputs], 3)
     return y
 
@@ -111,18 +102,19 @@ def test_channels_last_is_transposed_around_the_operator() -> None:
 
 
 def test_channels_first_transposes_the_kernel_only() -> None:
-    layer = nn.Conv2D(4, 3, padding="same", data_format="channels_first", use_bias=False)
+    layer = nn.Conv2D(4, 3, padding="same", data_format="channels_first")
     graph = gx.trace(layer, gx.TensorSpec(("batch", 2, "height", "width")))
     assert text(graph) == (
         "graph conv2d (x: float32[batch, 2, height, width])\n"
         "  %1 = Transpose(@conv2d/kernel, perm=[3, 2, 0, 1])\n"
-        "  %2 = Conv(x, %1, pads=[1, 1, 1, 1])\n"
+        "  %2 = Conv(x, %1, @conv2d/bias, pads=[1, 1, 1, 1])\n"
         "  return %2"
     )
     program = gx.compile(graph)
     # The kernel is transposed while compiling, and the weight itself is gone.
     assert [node.name for node in program.graph.nodes if node.kind == "op"] == ["Conv"]
-    assert not [node for node in program.graph.nodes if node.kind == "weight"]
+    weights = [node.name for node in program.graph.nodes if node.kind == "weight"]
+    assert weights == ["conv2d/bias"]
 
 
 def test_neighbouring_layers_lose_the_transposes_between_them() -> None:
@@ -174,8 +166,10 @@ PAIR = "a positive integer, or two of them (height, width)"
         ({"padding": 1}, "Conv2D: padding is one of 'same', 'valid', got 1"),
         (
             {"data_format": "channel_last"},
-            "Conv2D: data_format is one of 'channels_first', 'channels_last', got "
-            "'channel_last'; did you mean 'channels_last'?",
+            (
+                "Conv2D: data_format is one of 'channels_first', 'channels_last', got "
+                "'channel_last'; did you mean 'channels_last'?"
+            ),
         ),
         ({"groups": 0}, "Conv2D: groups is a positive integer, got 0"),
         ({"groups": 3}, "Conv2D: groups=3 does not divide filters=4"),
@@ -196,27 +190,35 @@ def test_bad_arguments(options: Any, message: str) -> None:
         (
             nn.Conv2D(4, 3, groups=2),
             ("batch", 8, 8, 3),
-            "conv2d: Conv2D has groups=2, which does not divide the 3 channels of the input "
-            "[batch, 8, 8, 3]",
+            (
+                "conv2d: Conv2D has groups=2, which does not divide the 3 channels of the input "
+                "[batch, 8, 8, 3]"
+            ),
         ),
         (
             nn.Conv2D(4, 3),
             (8, 8, 3),
-            "conv2d: Conv2D takes a tensor [batch, height, width, channels], got [8, 8, 3] with 3 "
-            "dimensions",
+            (
+                "conv2d: Conv2D takes a tensor [batch, height, width, channels], got [8, 8, 3] "
+                "with 3 dimensions"
+            ),
         ),
         (
             nn.Conv2D(4, 3, data_format="channels_first"),
             (8, 3),
-            "conv2d: Conv2D takes a tensor [batch, channels, height, width], got [8, 3] with 2 "
-            "dimensions",
+            (
+                "conv2d: Conv2D takes a tensor [batch, channels, height, width], got [8, 3] with 2 "
+                "dimensions"
+            ),
         ),
         (
             nn.Conv2D(4, 3),
             ("batch", 8, 8, "channels"),
-            "conv2d: Conv2D needs to know its number of input channels to make its weights, but "
-            "axis 3 of [batch, 8, 8, channels] is symbolic; give this dimension a number in the "
-            "TensorSpec",
+            (
+                "conv2d: Conv2D needs to know its number of input channels to make its weights, "
+                "but axis 3 of [batch, 8, 8, channels] is symbolic; give this dimension a number "
+                "in the TensorSpec"
+            ),
         ),
     ],
 )

@@ -142,7 +142,9 @@ def test_bad_arguments(options: Any, message: str) -> None:
 
 
 def test_an_unknown_activation_suggests_the_nearest() -> None:
-    with pytest.raises(gx.LayerError, match="Dense: unknown activation 'rellu'; did you mean 'relu'"):
+    with pytest.raises(
+        gx.LayerError, match="Dense: unknown activation 'rellu'; did you mean 'relu'"
+    ):
         nn.Dense(2, activation="rellu")
 
 
@@ -158,8 +160,10 @@ def test_an_unknown_initializer() -> None:
     [
         (
             values(5),
-            "model/dense: Dense takes a tensor [batch, ..., features], got [5] with 1 dimension; "
-            "add a batch dimension: x[None, :]",
+            (
+                "model/dense: Dense takes a tensor [batch, ..., features], got [5] with 1 "
+                "dimension; add a batch dimension: x[None, :]"
+            ),
         ),
         (
             [values(2, 5), values(2, 5)],

@@ -47,7 +47,7 @@ def test_dtype_of_the_vectors() -> None:
 @pytest.mark.parametrize("index", [7, -8])
 def test_an_index_out_of_range(index: int) -> None:
     layer = nn.Embedding(7, 4)
-    with pytest.raises(gx.ShapeError, match="out of bounds"):
+    with pytest.raises(gx.ShapeError, match=f"embedding: Gather.*: index {index} is out of range"):
         layer(np.array([index]))
 
 
@@ -71,6 +71,4 @@ def test_bad_inputs() -> None:
     )
     refused(lambda: layer(values(2)), message)
     refused(lambda: gx.trace(layer, gx.TensorSpec((2,))), message)
-    refused(
-        lambda: layer([1, 2]), "embedding: Embedding takes one tensor of integers, got a list"
-    )
+    refused(lambda: layer([1, 2]), "embedding: Embedding takes one tensor of integers, got a list")

@@ -13,8 +13,8 @@ import graphctx as gx
 from graphctx import nn
 from tests.nn.common import agree, close, refused, same, text, values
 
-WINDOWS = [nn.MaxPooling2D, nn.AveragePooling2D]
-GLOBAL = [nn.GlobalMaxPooling2D, nn.GlobalAveragePooling2D]
+WINDOWS: list[Any] = [nn.MaxPooling2D, nn.AveragePooling2D]
+GLOBAL: list[Any] = [nn.GlobalMaxPooling2D, nn.GlobalAveragePooling2D]
 
 
 def pooled(x: Any, reduce: Any, size: Any, strides: Any, padding: str) -> Any:
@@ -89,7 +89,7 @@ def test_defaults_are_those_of_keras() -> None:
     for kind in WINDOWS:
         layer = kind()
         assert (layer.pool_size, layer.strides, layer.padding) == ((2, 2), (2, 2), "valid")
-        assert layer.channels_last
+        assert layer.data_format == "channels_last"
 
 
 def test_integers_have_a_largest() -> None:

@@ -53,9 +53,9 @@ def test_sizes_are_known_where_they_can_be() -> None:
 
 def test_errors() -> None:
     refused(
-        lambda: nn.Flatten("last"),
-        "Flatten: data_format is one of 'channels_first', 'channels_last', got 'last'; did you "
-        "mean 'channels_last'?",
+        lambda: nn.Flatten("channel_last"),
+        "Flatten: data_format is one of 'channels_first', 'channels_last', got 'channel_last'; did "
+        "you mean 'channels_last'?",
     )
     refused(
         lambda: nn.Flatten()(np.float32(1)),

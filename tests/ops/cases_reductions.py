@@ -64,7 +64,7 @@ for op in ("ReduceSum", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare")
     add(reduction(op, np.zeros((2, 0), np.float32), [1]))
 big = np.array([[1000.0, 1000.0], [-1000.0, -1000.0], [-INF, 0.0]], np.float32)
 add(reduction("ReduceLogSumExp", big, [1]))
-add(refused(reduction("ReduceLogSumExp", [[INF, 0.0], [-INF, -INF]], [1]), "gives NaN"))
+add(reduction("ReduceLogSumExp", np.array([[INF, 0.0], [-INF, -INF]], np.float32), [1]))
 add(refused(reduction("ReduceSum", np.array([2**31 - 1, 1], np.int32), [0]),
             "its integers do not wrap around"))  # fmt: skip
 

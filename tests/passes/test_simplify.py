@@ -253,11 +253,16 @@ CASES = {
         ["%1 = Unsqueeze(x, [0])", "%2 = Unsqueeze(%1, [0])", "return %2"],
         ["%1 = Unsqueeze(x, [0])", "%2 = Unsqueeze(%1, [0])", "return %2"],
     ),
-    "-1 of nothing would be ambiguous: kept": (
+    "squeeze of flatten": (
         lambda g, x: g.op("Squeeze", g.op("Flatten", x, axis=1), vector(1)),
         [("batch", 1, 1)],
         ["%1 = Flatten(x)", "%2 = Squeeze(%1, [1])", "return %2"],
         ["%1 = Reshape(x, [0])", "return %1"],
+    ),
+    "-1 beside a size that may be 0 is ambiguous: kept": (
+        lambda g, x: g.op("Flatten", g.op("Unsqueeze", x, vector(3))), [("batch", "time", 4)],
+        ["%1 = Unsqueeze(x, [3])", "%2 = Flatten(%1)", "return %2"],
+        ["%1 = Unsqueeze(x, [3])", "%2 = Flatten(%1)", "return %2"],
     ),
     "reshape to a computed shape": (
         lambda g, x: g.op(
@@ -266,6 +271,19 @@ CASES = {
         ["%1 = Shape(x, end=2)", "%2 = Concat(%1, [20], axis=0)", "%3 = Reshape(x, %2)",
          "return %3"],
         ["%1 = Reshape(x, [0, 0, 20])", "return %1"],
+    ),
+    "reshape of reshape to a computed shape of which 0 is a size": (
+        lambda g, x: g.op(
+            "Reshape",
+            g.op("Unsqueeze", x, vector(0)),
+            g.op("Concat", g.op("Shape", x, start=1), g.op("Shape", x, end=1), axis=0),
+            allowzero=1,
+        ),
+        [BT],
+        ["%1 = Unsqueeze(x, [0])", "%2 = Shape(x, start=1)", "%3 = Shape(x, end=1)",
+         "%4 = Concat(%2, %3, axis=0)", "%5 = Reshape(%1, %4, allowzero=1)", "return %5"],
+        ["%1 = Shape(x, start=1)", "%2 = Shape(x, end=1)", "%3 = Concat(%1, %2, axis=0)",
+         "%4 = Reshape(x, %3, allowzero=1)", "return %4"],
     ),
     "expand to the same": (
         lambda g, x: g.op("Expand", x, vector(1, 4)), [B4],

@@ -1,0 +1,59 @@
+"""`python -m benchmarks [name ...]`: run the benchmarks, print a table, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+# One thread each, so that shared machines and small matrices are compared fairly.
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+ALL = ("startup", "eager", "compiling", "mlp")
+
+
+def main() -> None:
+    """Run what is named, or all."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(ALL)}")
+    parser.add_argument("-o", "--output", type=Path, default=Path("benchmarks/results.json"))
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(ALL)
+    if unknown:
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; known: {', '.join(ALL)}")
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    rows: list[dict[str, Any]] = []
+    for name in arguments.names or ALL:
+        with console.status(f"running {name}"):
+            rows += importlib.import_module(f"benchmarks.{name}").run()
+    table = Table(title="graphctx benchmarks (medians; ratio = ours / peer, less is better)")
+    for column in ("what", "ours", "peer"):
+        table.add_column(column)
+    table.add_column("ratio", justify="right")
+    table.add_column("target", justify="right")
+    table.add_column("")
+    for row in rows:
+        target = row["target"]
+        met = "" if target is None else ("met" if row["ratio"] <= target else "MISSED")
+        table.add_row(
+            row["what"], row["ours"], row["peer"], f"{row['ratio']:.3f}",
+            "" if target is None else f"{target:.3f}", met,
+        )  # fmt: skip
+    console.print(table)
+    machine = {"python": platform.python_version(), "machine": platform.machine(),
+               "cores": os.cpu_count()}  # fmt: skip
+    arguments.output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+    console.print(f"written to {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()
