@@ -239,6 +239,11 @@ class CallSignature:
         self._scope = scope
         for parameter in parameters:
             self._declare(parameter, parameter.annotation)
+        if not self._pending:
+            self._scope = ({}, {})  # let go of the frames' locals
+
+    def __deepcopy__(self, memo: Any) -> CallSignature:
+        return self  # never changed once it is made
 
     @property
     def consumed(self) -> list[Declaration]:

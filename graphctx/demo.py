@@ -208,7 +208,7 @@ def augmented(images: Array, labels: Array, noise: float = 0.2) -> tuple[Array, 
         for top, left in ((1, 1), (0, 1), (1, 0), (1, 2), (2, 1))
     ]
     random = np.random.default_rng(0)
-    versions.append(images + noise * random.normal(size=images.shape).astype(images.dtype))
+    versions.append((images + random.normal(0, noise, images.shape)).astype(images.dtype))
     return np.concatenate(versions), np.tile(labels, len(versions))
 
 

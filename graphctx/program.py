@@ -136,11 +136,14 @@ class Program:
         Raises:
             InputError: an input with another name, rank, dtype or size than was traced.
         """
-        if self._plain and not kwargs and len(args) == self._count:
-            if seed is not None:
-                check_seed(seed)
-            return self._run(*args)
-        return self._run(*self._arguments(args, seed, kwargs, self._code))
+        try:
+            if self._plain and not kwargs and len(args) == self._count:
+                if seed is not None:
+                    check_seed(seed)
+                return self._run(*args)
+            return self._run(*self._arguments(args, seed, kwargs, self._code))
+        except Exception as error:
+            raise self._located(error, self._code) from error
 
     def step(
         self,
@@ -180,7 +183,19 @@ class Program:
                     f"{shape_text(value.shape)}"
                 )
             arguments.append(value)
-        return code.function(*arguments)  # type: ignore[no-any-return]
+        try:
+            return code.function(*arguments)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise self._located(error, code) from error
+
+    def _located(self, error: Exception, code: Code) -> Exception:
+        """The error of a kernel, with the op, the layer path and the source line it belongs to."""
+        node = code.node_of(error)
+        if node is None:
+            return error
+        return InputError(
+            f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})"
+        )
 
     def _arguments(
         self, args: tuple[Any, ...], seed: int | None, kwargs: dict[str, Any], code: Code

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -16,8 +18,6 @@ from graphctx.cli import options, screen
 from graphctx.cli.application import app
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from graphctx.demo import Array, DigitNet, Digits
     from graphctx.graph import CallGraph
     from graphctx.program import Program
@@ -50,8 +50,7 @@ def demo(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ExportError(f"{output}: cannot be made: {error.strerror or error}") from error
-    with screen.progress(not no_progress) as progress:
-        Demo(screen.stdout(), output, draws, progress).run()
+    Demo(output, draws, show_progress=not no_progress).run()
 
 
 @dataclass
@@ -88,28 +87,32 @@ class Demo:
     """One run of the demo.
 
     Args:
-        console: to print to.
         folder: of the ONNX files.
         draws: random runs to average.
-        progress: told a stage, the steps done and the steps in all.
+        show_progress: whether to show what is being done.
     """
 
-    def __init__(
-        self, console: Console, folder: Path, draws: int, progress: screen.Progress
-    ) -> None:
-        self.console = console
+    def __init__(self, folder: Path, draws: int, *, show_progress: bool) -> None:
+        self.console = screen.stdout()
+        self.console.width = min(self.console.width, screen.PLAIN_WIDTH)
         self.folder = folder
         self.draws = draws
-        self.progress = progress
+        self.show_progress = show_progress
         self.started = time.perf_counter()
         self.stages: list[tuple[str, float]] = []
 
     def run(self) -> None:
         """Do and show it all."""
-        from graphctx.demo import load_digits
+        from graphctx.demo import IMAGES, fitted, load_digits
+        from graphctx.trace import trace
 
-        digits = self.timed("load the images", load_digits)
-        model, graph = self.fit_and_trace(digits)
+        with self.stage("load the images"):
+            digits = load_digits()
+        with self.stage("fit the network in closed form"):
+            model = fitted(digits)
+        with self.stage("trace it for every context"):
+            graph = trace(model, IMAGES)
+        self.show_network(model, digits)
         self.show_trace(graph)
         self.show_contexts(graph)
         variants = self.specialize(graph)
@@ -117,43 +120,37 @@ class Demo:
         self.export(variants)
         self.measure(variants, digits)
         self.show_accuracy(variants, digits)
-        self.show_files(variants, model, digits)
+        self.show_files(variants, digits)
         self.show_timings(variants, digits)
 
-    def timed(self, what: str, function: Callable[[], Any]) -> Any:
-        """Call a function; remember how long it took."""
-        self.progress(what, 0, 1)
+    @contextmanager
+    def stage(self, what: str) -> Iterator[screen.Progress]:
+        """Take the time of a `with` block, and show on a terminal that it is at work."""
         started = time.perf_counter()
-        result = function()
+        with screen.progress(self.show_progress) as progress:
+            progress(what, 0, 1)
+            yield progress
         self.stages.append((what, time.perf_counter() - started))
-        return result
 
-    def heading(self, number: int, title: str, text: str = "") -> None:
+    def heading(self, number: int, title: str, text: str) -> None:
         """Start a step."""
         self.console.print()
         self.console.rule(f"[bold]{number}  {title}", align="left", style="dim")
-        if text:
-            self.console.print(text, markup=False)
+        self.console.print(text, markup=False)
 
     # -- trace --------------------------------------------------------------------------------
 
-    def fit_and_trace(self, digits: Digits) -> tuple[DigitNet, CallGraph]:
-        """Fit the network on the training images and trace it."""
-        from graphctx.demo import IMAGES, fitted
-        from graphctx.trace import trace
-
-        model = self.timed("fit the network in closed form", lambda: fitted(digits))
-        graph = self.timed("trace it for every context", lambda: trace(model, IMAGES))
+    def show_network(self, model: DigitNet, digits: Digits) -> None:
+        """What is shown, and where its weights come from."""
         self.heading(
             1,
             "The network",
             f"{model.count_params():,} weights, fitted in closed form on "
             f"{len(digits.train_images):,} real images; {len(digits.test_images)} others are for "
-            f"testing.\nThe first filters are principal components of image patches, the read-out "
-            f"is a ridge regression,\nBatchNorm's statistics are what its training program "
-            f"leaves behind.",
+            f"testing. The first filters are principal components of image patches, the second "
+            f"ones are random, the read-out is a ridge regression, and BatchNorm's statistics are "
+            f"what its training program leaves behind.",
         )
-        return model, graph
 
     def show_trace(self, graph: CallGraph) -> None:
         """The traced graph, as far as its first block."""
@@ -164,8 +161,8 @@ class Demo:
             2,
             "The trace",
             f"Python ran once for every path. All contexts are in one graph of "
-            f"{stats['operators']} operators and {stats['selects']} selects;\na select is where a "
-            f"context argument decides.",
+            f"{stats['operators']} operators and {stats['selects']} selects; a select is where "
+            f"a context argument decides.",
         )
         self.show_graph(graph, SHOWN)
 
@@ -203,8 +200,8 @@ class Demo:
         )
         self.console.print(contexts_table(graph))
         for values in ({"training": True}, {"training": True, "intensity": "aggressive"}):
-            asked = ", ".join(f"{name}={value!r}" for name, value in values.items())
-            self.console.print(f"explain(graph, ..., 'intensity', {asked})", style="bold")
+            given = ", ".join(f"{name}={value}" for name, value in values.items())
+            self.console.print(f"[bold]explain[/] the intensity of one layer, given {given}:")
             self.console.print(f"  {explain(graph, DROP, 'intensity', values)}", markup=False)
 
     # -- specialize ---------------------------------------------------------------------------
@@ -215,17 +212,17 @@ class Demo:
 
         intensities = graph.contexts["intensity"].domain.values
         found: dict[str, Variant] = {}
-        total = 0.0
-        for training, intensity, noise in product((False, True), intensities, (0.0, NOISE)):
-            assignment = {"training": training, "intensity": intensity, "noise_scale": noise}
-            started = time.perf_counter()
-            program = compile(graph, assignment)
-            seconds = time.perf_counter() - started
-            total += seconds
-            variant = found.setdefault(str(program.graph), Variant(program, [], seconds))
-            variant.assignments.append(assignment)
-        count = sum(len(variant.assignments) for variant in found.values())
-        self.stages.append((f"specialize and optimize for {count} assignments", total))
+        assignments = [
+            {"training": training, "intensity": intensity, "noise_scale": noise}
+            for training, intensity, noise in product((False, True), intensities, (0.0, NOISE))
+        ]
+        with self.stage(f"specialize and optimize for {len(assignments)} assignments"):
+            for assignment in assignments:
+                started = time.perf_counter()
+                program = compile(graph, assignment)
+                seconds = time.perf_counter() - started
+                variant = found.setdefault(str(program.graph), Variant(program, [], seconds))
+                variant.assignments.append(assignment)
         return list(found.values())
 
     def show_programs(self, graph: CallGraph, variants: list[Variant]) -> None:
@@ -246,44 +243,24 @@ class Demo:
         """Write every program to ONNX, checked and verified."""
         from graphctx.export import export
 
-        for index, variant in enumerate(variants):
-            self.progress("export and verify", index, len(variants))
-            started = time.perf_counter()
-            variant.exported = export(variant.program, self.folder / variant.file_name)
-            variant.export_seconds = time.perf_counter() - started
-        total = sum(variant.export_seconds for variant in variants)
-        self.stages.append((f"export and verify {len(variants)} programs", total))
+        what = f"export and verify {len(variants)} programs"
+        with self.stage(what) as progress:
+            for index, variant in enumerate(variants):
+                progress(what, index, len(variants))
+                started = time.perf_counter()
+                variant.exported = export(variant.program, self.folder / variant.file_name)
+                variant.export_seconds = time.perf_counter() - started
 
     def measure(self, variants: list[Variant], digits: Digits) -> None:
         """Run every program on the test images, with NumPy and with onnxruntime."""
-        from graphctx.export import exporters
-
-        # The core never imports an exporter; the one for ONNX is found by its entry point.
-        sessions = importlib.import_module(f"{exporters()['onnx'].module}.sessions")
-        images = digits.test_images
-        started = time.perf_counter()
-        for index, variant in enumerate(variants):
-            self.progress("run on the test images", index, len(variants))
-            program = variant.program
-            session = sessions.open_session(variant.exported.path, "on")
-            output = session.get_outputs()[0].name
-
-            def with_numpy(seed: int, program: Program = program) -> Array:
-                return program(images, seed=seed)  # type: ignore[no-any-return]
-
-            def with_onnx(
-                seed: int, session: Any = session, output: str = output, variant: Variant = variant
-            ) -> Array:
-                feeds: dict[str, Any] = {"images": images}
-                if variant.is_random:
-                    feeds["seed"] = seed
-                return sessions.run(session, [output], feeds)[output]  # type: ignore[no-any-return]
-
-            runs = self.draws if variant.is_random else 1
-            for runtime, function in (("NumPy", with_numpy), ("onnxruntime", with_onnx)):
-                variant.scores[runtime] = [function(seed) for seed in range(runs)]
-                variant.seconds[runtime] = fastest(lambda f=function: f(0))  # type: ignore[misc]
-        self.stages.append(("run them all, and take times", time.perf_counter() - started))
+        what = "run them all, and take times"
+        with self.stage(what) as progress:
+            for index, variant in enumerate(variants):
+                progress(what, index, len(variants))
+                runs = self.draws if variant.is_random else 1
+                for runtime, function in runners(variant, digits.test_images).items():
+                    variant.scores[runtime] = [function(seed) for seed in range(runs)]
+                    variant.seconds[runtime] = fastest(function)
 
     def show_accuracy(self, variants: list[Variant], digits: Digits) -> None:
         """Accuracy for each context, by NumPy and by onnxruntime."""
@@ -308,29 +285,33 @@ class Demo:
                     "equal" if apart == 0 else f"{apart:.0e}",
                 ]
             )
-        mean_of = f"mean of {self.draws}"
         columns = [
-            "training", "intensity", "noise", "accuracy\nNumPy", "\nonnxruntime",
-            f"{mean_of}\nNumPy", "\nonnxruntime", "largest\ndifference",
+            "\ntraining", "\nintensity", "noise\nscale", "accuracy\nNumPy", "\nonnxruntime",
+            f"mean of {self.draws}\nNumPy", "\nonnxruntime", "largest\ndifference",
         ]  # fmt: skip
         self.heading(
             5,
             "Accuracy on the test images",
             f"One run each; where a run is random, also the mean of the scores of {self.draws} "
-            f"runs (Monte Carlo dropout). The\nsame seeds give the same draws in onnxruntime. In "
-            f"training, BatchNorm takes the statistics of the batch.",
+            f"runs (with dropout at work: Monte Carlo dropout). The same seeds give the same draws "
+            f"in onnxruntime. In training, BatchNorm takes the statistics of the batch.",
         )
         self.console.print(screen.table("", columns, rows, right=columns[3:]))
+        equal = sum(row[3:7:2] == row[4:7:2] for row in rows)
+        self.console.print(
+            f"onnxruntime is as accurate as NumPy in {equal} of {len(rows)} programs."
+        )
 
-    def show_files(self, variants: list[Variant], model: DigitNet, digits: Digits) -> None:
+    def show_files(self, variants: list[Variant], digits: Digits) -> None:
         """What was exported, and what to try with it."""
         import numpy as np
+        from rich.markup import escape
 
         images = self.folder / "images.npy"
         np.save(images, digits.test_images)
         rows = [
             [
-                str(variant.exported.path),
+                variant.file_name,
                 str(variant.exported.nodes),
                 screen.size_text(variant.exported.size),
                 f"{variant.exported.report.largest:.0e}",
@@ -341,7 +322,8 @@ class Demo:
         self.heading(
             6,
             "The ONNX files",
-            "Each was checked and compared with NumPy, at several batch sizes, before it appeared.",
+            f"In {self.folder}{os.sep}. Each was checked, and compared with NumPy at several batch "
+            f"sizes, before it appeared.",
         )
         columns = ["file", "nodes", "size", "largest difference", "export and verify"]
         self.console.print(screen.table("", columns, rows, right=columns[1:]))
@@ -350,7 +332,7 @@ class Demo:
             f"graphctx run graphctx.demo:model {images} -c noise_scale={NOISE} --seed 0",
             f"graphctx verify {path} graphctx.demo:model",
         ):
-            self.console.print(f"[bold]try:[/] {command}", soft_wrap=True)
+            self.console.print(f"[bold]try:[/] {escape(command)}", soft_wrap=True)
 
     def show_timings(self, variants: list[Variant], digits: Digits) -> None:
         """How long everything took."""
@@ -374,11 +356,30 @@ class Demo:
         self.console.print(screen.table("", ["stage", "time"], stages, right=["time"]))
 
 
-def fastest(function: Callable[[], Any], repeats: int = 5) -> float:
+def runners(variant: Variant, images: Array) -> dict[str, Callable[[int], Array]]:
+    """Runtime -> a function of the seed that gives the scores of the images."""
+    from graphctx.export import exporters
+
+    # The core never imports an exporter; the one for ONNX is found by its entry point.
+    sessions = importlib.import_module(f"{exporters()['onnx'].module}.sessions")
+    session = sessions.open_session(variant.exported.path, "on")
+    output = session.get_outputs()[0].name
+
+    def with_numpy(seed: int) -> Array:
+        return variant.program(images, seed=seed)  # type: ignore[no-any-return]
+
+    def with_onnxruntime(seed: int) -> Array:
+        feeds = {"images": images, **({"seed": seed} if variant.is_random else {})}
+        return sessions.run(session, [output], feeds)[output]  # type: ignore[no-any-return]
+
+    return {"NumPy": with_numpy, "onnxruntime": with_onnxruntime}
+
+
+def fastest(function: Callable[[int], Any], repeats: int = 5) -> float:
     """Seconds of the fastest of several calls."""
     times = []
-    for _ in range(repeats):
+    for seed in range(repeats):
         started = time.perf_counter()
-        function()
+        function(seed)
         times.append(time.perf_counter() - started)
     return min(times)

@@ -99,6 +99,7 @@ def verify(
     The context is the one that the file was exported for, but for what --context says.
     """
     from graphctx.cli.models import load, pairs
+    from graphctx.cli.plain import plain
 
     sizes = _sizes(size)
     exporter = _exporter_of(file)
@@ -107,11 +108,15 @@ def verify(
     known = {name: str(value) for name, value in stored.items() if value is not None}
     both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
     traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights)
+    program = traced.program()
     with screen.progress(not no_progress and not json) as progress:
-        report = exporter.verify(file, traced.program(), sizes=sizes, progress=progress)
+        report = exporter.verify(file, program, sizes=sizes, progress=progress)
     if json:
-        screen.print_json({"path": str(file), "verification": _report_data(report)})
+        bound = plain(dict(program.graph.bound))
+        found = {"path": str(file), "context": bound, "verification": _report_data(report)}
+        screen.print_json(found)
     else:
+        screen.print_text(f"{file}: agrees with {program.name} for {program.graph.bound_text()}")
         _print_report(report)
 
 

@@ -49,8 +49,9 @@ def print_json(value: Any) -> None:
     stdout().out(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), highlight=False)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *,
-          right: Sequence[str] = (), caption: str | None = None) -> Table:  # fmt: skip
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[str] = ()
+) -> Table:
     """A table of plain cells.
 
     Args:
@@ -58,7 +59,6 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *,
         columns: headings.
         rows: cells, as text (no markup) or as rich renderables.
         right: headings of the columns that are aligned to the right.
-        caption: below it.
     """
     from rich import box
     from rich.markup import escape
@@ -66,7 +66,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *,
 
     made = Table(
         title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD,
-        caption=escape(caption) if caption else None, caption_justify="left", pad_edge=False,
+        pad_edge=False,
     )  # fmt: skip
     for column in columns:
         made.add_column(
@@ -83,18 +83,25 @@ def progress(enabled: bool = True) -> Iterator[Progress]:
     if not enabled or not sys.stderr.isatty():
         yield lambda stage, done, steps: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+    from rich.progress import BarColumn, SpinnerColumn, TextColumn
     from rich.progress import Progress as Bar
 
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=30),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
     )  # fmt: skip
-    with Bar(*columns, console=stderr(), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
+    # Nothing is redirected: what a model prints to stdout stays there.
+    with Bar(
+        *columns, console=stderr(), transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as bar:
+        task = bar.add_task("starting", total=None, count="")
 
         def show(stage: str, done: int, steps: int) -> None:
-            bar.update(task, description=stage, completed=done, total=steps if steps > 1 else None)
+            known = steps > 1
+            bar.update(
+                task, description=stage, completed=done, total=steps if known else None,
+                count=f"{done:,}/{steps:,}" if known else "",
+            )  # fmt: skip
 
         yield show
 

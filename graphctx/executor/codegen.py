@@ -28,16 +28,33 @@ class Code:
         function: the compiled function; takes the inputs, then the seed where there is one, then
             open context arguments, then state values.
         names: of its parameters.
+        lines: line number -> the node it computes.
     """
 
-    def __init__(self, source: str, namespace: dict[str, Any], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        source: str,
+        namespace: dict[str, Any],
+        names: Sequence[str],
+        lines: Mapping[int, Node],
+    ) -> None:
         self.source = source
         self.names = tuple(names)
-        filename = f"<graphctx {id(self):x}>"
+        self.lines = lines
+        self.filename = filename = f"<graphctx {id(self):x}>"
         # Tracebacks through generated code show its lines.
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         exec(compile(source, filename, "exec"), namespace)
         self.function: Callable[..., Any] = namespace["run"]
+
+    def node_of(self, error: BaseException) -> Node | None:
+        """The node at which an exception was raised, if it was raised in this code."""
+        step = error.__traceback__
+        while step is not None:
+            if step.tb_frame.f_code.co_filename == self.filename:
+                return self.lines.get(step.tb_lineno)
+            step = step.tb_next
+        return None
 
 
 class _Emitter:
@@ -54,6 +71,7 @@ class _Emitter:
         self.names: dict[Value, str] = {}
         self.numbers: dict[Value, str] = {}
         self.lines: list[str] = []
+        self.at: dict[int, Node] = {}  # line number -> node
         # The buffers a value may share memory with. Empty: it owns a buffer made in this run.
         self.owner: dict[Value, frozenset[Value]] = {}
         self.last_use = self._last_uses()
@@ -111,6 +129,7 @@ class _Emitter:
                 path = node.path
                 comment = f"  # {path}"
             self.lines.append(f"    {line}{comment}")
+            self.at[1 + len(prologue) + len(self.lines)] = node
         head = f"def run({', '.join(parameters.values())}):"
         body = [*prologue, *self.lines, *self._return()]
         return "\n".join([head, *body]) + "\n"
@@ -276,7 +295,7 @@ def generate(
             if node.kind == "weight" and node.data in state_weights:
                 parameters[node.output] = parameter(node.name)
     source = emitter.emit(prologue, parameters)
-    return Code(source, emitter.namespace, [v.node.name for v in parameters])
+    return Code(source, emitter.namespace, [v.node.name for v in parameters], emitter.at)
 
 
 def _check_input(

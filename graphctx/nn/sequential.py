@@ -25,7 +25,7 @@ class Sequential(Layer):
         for layer in layers:
             self.add(layer)
 
-    def add(self, layer: Layer) -> None:
+    def add(self, layer: Any) -> None:
         """Append a layer.
 
         Raises:

@@ -367,7 +367,12 @@ class _Indexing:
     def __init__(self, recorder: Recorder, x: Tensor, items: Sequence[Any]) -> None:
         self.recorder = recorder
         self.x = x
-        self.items = self._written_out([self._item(item) for item in items])
+        parsed = [self._item(item) for item in items]
+        self.items = self._written_out(parsed)
+        # Whether something stands between ints and index tensors, be it an empty ellipsis.
+        plain = (type(None), type(Ellipsis), slice)
+        taken = [i for i, item in enumerate(parsed) if not isinstance(item, plain)]
+        self.apart = bool(taken) and taken[-1] - taken[0] + 1 != len(taken)
 
     def _item(self, item: Any) -> Any:
         """An index item as an int, slice, None, Ellipsis, or an integer array or tensor."""
@@ -485,8 +490,7 @@ class _Indexing:
 
     def _to_front(self, x: Any, rank: int) -> Any:
         """NumPy puts the axes of an index tensor first where ints stand apart from it."""
-        taken = [i for i, m in enumerate(self.items) if m is not None and not isinstance(m, slice)]
-        if taken[-1] - taken[0] + 1 == len(taken):
+        if not self.apart:
             return x
         before = 0
         for item in self.items:

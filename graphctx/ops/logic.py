@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from graphctx.graph import Value
 from graphctx.ops.rules import common, composite, numpy_rules, operands_of, recorder_of, tensor
 from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
 from graphctx.spec import Dim, as_dtype, broadcast_shapes
-from graphctx.tensor import Tensor
+from graphctx.tensor import ArrayOperators, Tensor
 
 BOOL = np.dtype(bool)
 
@@ -311,22 +312,21 @@ def _parsed_int(text: str) -> int:
         return int(float(text))
 
 
+_dtype = functools.lru_cache(maxsize=256)(as_dtype)
+
+
 def astype(x: Any, dtype: Any) -> Any:
     """The same values as another dtype; `x` itself where it has that dtype already.
 
     Raises:
         DTypeError: `dtype` is none that graphctx knows.
     """
-    return _astype(x, as_dtype(dtype))
-
-
-def _astype_eager(x: Any, dtype: Any) -> Any:
-    x = np.asarray(x)
-    if dtype == object or x.dtype == object:
-        return x if x.dtype == dtype else cast_op.kernel(x, to=dtype)
-    return x.astype(dtype, copy=False)
-
-
-@composite(_astype_eager)
-def _astype(x: Any, dtype: Any) -> Any:
-    return tensor(x, dtype)
+    to = _dtype(dtype)
+    if x.__class__ is not np.ndarray:
+        x = x.resolve() if isinstance(x, ArrayOperators) else x
+        if isinstance(x, (Tensor, Dim)):
+            return tensor(x, to)
+        x = np.asarray(x)
+    if x.dtype.kind == "O" or to.kind == "O":
+        return x if x.dtype == to else cast_op.kernel(x, to=to)
+    return x.astype(to, copy=False)

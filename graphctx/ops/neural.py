@@ -56,6 +56,8 @@ class Windows:
 
     def check(self, rank: int) -> None:
         """Raise `ShapeError` unless the attributes fit this many axes of space."""
+        if rank < 1:
+            raise ShapeError("an image is [N, C, D1, ...]: it has axes of space")
         for what, given in (("kernel", self.kernel), ("strides", self.strides),
                             ("dilations", self.dilations)):  # fmt: skip
             if len(given) != rank:
@@ -187,6 +189,14 @@ def _check_kernel_shape(kernel: Shape, kernel_shape: Ints) -> None:
         raise ShapeError(f"kernel_shape {list(kernel_shape)} is not that of {shape_text(kernel)}")
 
 
+def _check_shapes(W: Any, B: Any, outputs: int, kernel_shape: Ints) -> None:
+    """What a kernel would not notice by itself."""
+    if B is not None and B.shape != (outputs,):
+        raise ValueError("the bias does not fit")
+    if kernel_shape is not None and tuple(kernel_shape) != W.shape[2:]:
+        raise ValueError("kernel_shape does not fit")
+
+
 def _infer_conv(
     X: Value, W: Value, B: Value | None = None, *, auto_pad: str = "NOTSET",
     dilations: Ints = None, group: int = 1, kernel_shape: Ints = None, pads: Ints = None,
@@ -244,8 +254,9 @@ def conv_op(
     """Convolution (cross-correlation) of [N, C, ...] with a kernel [M, C / group, ...]."""
     batch, channels = X.shape[:2]
     outputs, depth = W.shape[:2]
-    if W.ndim != X.ndim or depth * group != channels or outputs % group:
+    if W.ndim != X.ndim or group < 1 or depth * group != channels or outputs % group:
         raise ValueError("channels do not fit")
+    _check_shapes(W, B, outputs, kernel_shape)
     windows, counts, widths = _layout(
         X.shape[2:], W.shape[2:], _key(strides), _key(dilations), _key(pads), auto_pad
     )
@@ -330,6 +341,9 @@ class Spread:
         self, windows: Windows, sizes: Sequence[Any], output_padding: Ints, output_shape: Ints
     ) -> None:
         rank = len(sizes)
+        for what, given in (("output_padding", output_padding), ("output_shape", output_shape)):
+            if given and len(given) != rank:
+                raise ShapeError(f"needs {what} for {rank} axes of space, got {list(given)}")
         self.outputs: list[Any] = []
         self.before: list[int] = []
         added = output_padding or (0,) * rank
@@ -352,6 +366,9 @@ class Spread:
                 upper = windows.auto_pad == "SAME_UPPER"
                 self.before.append(less if upper else max(total, 0) - less)
             self.outputs.append(output)
+        for axis, output in enumerate(self.outputs):
+            if not isinstance(output, Dim) and output < 1 and sizes[axis] > 0:
+                raise ShapeError(f"pads leave nothing of axis {axis + 2}")
 
 
 def _infer_conv_transpose(
@@ -368,17 +385,13 @@ def _infer_conv_transpose(
         )
     rest = X.shape[1] % group
     if isinstance(rest, Dim) or rest:
-        raise ShapeError(f"channels of the input ({X.shape[1]}) must be a multiple of {group}")
+        raise ShapeError(
+            f"channels of the input ({X.shape[1]}) must be a multiple of group ({group})"
+        )
     _check_kernel_shape(W.shape[2:], kernel_shape)
     windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
     windows.check(X.rank - 2)
-    for what, given in (("output_padding", output_padding), ("output_shape", output_shape)):
-        if given and len(given) != X.rank - 2:
-            raise ShapeError(f"needs {what} for {X.rank - 2} axes of space, got {list(given)}")
     spread = Spread(windows, X.shape[2:], output_padding, output_shape)
-    for axis, size in enumerate(spread.outputs):
-        if not isinstance(size, Dim) and size < 1:
-            raise ShapeError(f"pads leave nothing of axis {axis + 2}")
     return (X.shape[0], W.shape[1] * group, *spread.outputs), X.dtype
 
 
@@ -402,8 +415,9 @@ def conv_transpose_op(
     """Transposed convolution of [N, C, ...] with a kernel [C, M / group, ...]."""
     batch, channels = X.shape[:2]
     depth = W.shape[1]
-    if W.ndim != X.ndim or W.shape[0] != channels or channels % group:
+    if W.ndim != X.ndim or group < 1 or W.shape[0] != channels or channels % group:
         raise ValueError("channels do not fit")
+    _check_shapes(W, B, depth * group, kernel_shape)
     sizes = X.shape[2:]
     kernel = W.shape[2:]
     outputs, ranges = _places(
@@ -441,9 +455,9 @@ def _places(
     windows = Windows(kernel, strides, dilations, pads, auto_pad)
     try:
         windows.check(len(sizes))
+        spread = Spread(windows, sizes, output_padding, output_shape)
     except ShapeError as error:
         raise ValueError(str(error)) from None
-    spread = Spread(windows, sizes, output_padding, output_shape)
     ranges = [
         [
             _within(

@@ -14,8 +14,9 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Value
 from graphctx.ops.rules import half_in_single
+from graphctx.ops.shape import broadcasts_to
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
-from graphctx.spec import Dim, broadcast_shapes, require_same_dim, same_shape, shape_text
+from graphctx.spec import Dim, require_same_dim, shape_text
 
 # -- what the kernels share -----------------------------------------------------------------------
 
@@ -40,10 +41,8 @@ def _flat(x: Any, axis: int) -> Any:
     return x.reshape(*x.shape[:axis], math.prod(x.shape[axis:]))
 
 
-def _check_affine(X: Value, size: Any, vectors: dict[str, Value | None]) -> None:
+def _check_affine(X: Value, size: Any, vectors: dict[str, Value]) -> None:
     for name, value in vectors.items():
-        if value is None:
-            continue
         require_kind(value, "f", "a floating dtype")
         if value.rank != 1:
             raise ShapeError(f"{name} is a vector, got {shape_text(value.shape)}")
@@ -58,6 +57,8 @@ def _channels_first(X: Value) -> None:
 
 def _per_channel(vector: Any, x: Any) -> Any:
     """A vector with one number a channel, to broadcast against [N, C, ...]."""
+    if vector.shape != (x.shape[1],):
+        raise ValueError("one number a channel")
     return vector.reshape(-1, *(1,) * (x.ndim - 2))
 
 
@@ -76,7 +77,7 @@ def _infer_batch_norm(
     training_mode: int = 0,
 ) -> Any:
     _channels_first(X)
-    vectors: dict[str, Value | None] = {
+    vectors: dict[str, Value] = {
         "scale": scale,
         "B": B,
         "input_mean": input_mean,
@@ -186,7 +187,7 @@ def _infer_layer_norm(
     common_dtype([X, Scale] if B is None else [X, Scale, B])
     normalize_axis(axis, X.rank)
     for name, value in (("Scale", Scale), ("B", B)):
-        if value is not None and not same_shape(broadcast_shapes(X.shape, value.shape), X.shape):
+        if value is not None and not broadcasts_to(value.shape, X.shape):
             raise ShapeError(
                 f"{name} {shape_text(value.shape)} does not broadcast to {shape_text(X.shape)}"
             )
@@ -322,7 +323,7 @@ def group_norm_op(
     X: Any, scale: Any, bias: Any, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Any:
     """Each group of channels of each image standardized, then channels scaled and shifted."""
-    if X.shape[1] % num_groups:
+    if num_groups < 1 or X.shape[1] % num_groups:
         raise ValueError("channels do not fit")
     groups = X.reshape(X.shape[0], num_groups, math.prod(X.shape[1:]) // num_groups)
     y = _standardized(groups, epsilon).reshape(X.shape)

@@ -284,7 +284,7 @@ def _cumulate(ufunc: Any, x: Any, axis: Any, exclusive: int, reverse: int) -> An
     return np.flip(y, axis) if reverse else y
 
 
-@op("CumSum", since=11, infer=_infer_cumulative)
+@op("CumSum", since=14, infer=_infer_cumulative)
 def cum_sum_op(x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0) -> Any:
     """Sum of the elements up to each one, along an axis."""
     return _cumulate(np.add, x, axis, exclusive, reverse)

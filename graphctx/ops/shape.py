@@ -566,7 +566,8 @@ def expand_op(input: Any, shape: Any) -> Any:
     return np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(shape.tolist())))
 
 
-def _broadcasts_to(shape: Shape, target: Sequence[Any]) -> bool:
+def broadcasts_to(shape: Shape, target: Sequence[Any]) -> bool:
+    """Whether a shape provably broadcasts to another one."""
     missing = len(target) - len(shape)
     return missing >= 0 and all(
         same_dim(a, b) or same_dim(a, 1) for a, b in zip(shape, target[missing:], strict=True)
@@ -588,7 +589,7 @@ def broadcast_to(x: Any, shape: Any) -> Any:
     missing = len(entries) - x.ndim
     known = not any(isinstance(entry, Tensor) for entry in entries)
     if known:
-        if not _broadcasts_to(x.shape, entries):
+        if not broadcasts_to(x.shape, entries):
             raise ShapeError(
                 f"{where()}{shape_text(x.shape)} cannot be broadcast to {shape_text(entries)}"
             )

@@ -220,8 +220,15 @@ class Op:
         )
         return ShapeError(f"{where()}{self.name}({shapes}): {error}")
 
+    def __reduce__(self) -> Any:
+        return _record, (self.name,)  # copies and pickles are the record itself
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+def _record(name: str) -> Op:
+    return TABLE[name]
 
 
 def _array(x: Any) -> Any:

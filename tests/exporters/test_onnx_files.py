@@ -262,16 +262,15 @@ def test_a_full_disk(
     assert contents(tmp_path) == earlier
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3])
-@pytest.mark.parametrize("present", [True, False])
+@pytest.mark.parametrize(
+    ("failing", "present"), [(1, True), (2, True), (3, True), (1, False), (2, False)]
+)
 def test_a_failure_while_moving_is_undone(
     failing: int, present: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.onnx"
     if present:
         export(models.net(), path, external_threshold=0, verify=False)
-    elif failing == 3:
-        pytest.skip("nothing to put aside: two moves only")
     before = contents(tmp_path)
     replace, calls = os.replace, []
 

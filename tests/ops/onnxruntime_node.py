@@ -1,4 +1,4 @@
-"""One ONNX node in onnxruntime: what its CPU kernel makes of a case."""
+"""Single ONNX nodes and expansions in onnxruntime: what its CPU kernels make of a case."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
+from graphctx.graph import CallGraph, Value
 from graphctx.ops.table import TABLE
 from tests.ops.case import Case
 
@@ -58,19 +59,57 @@ def model_of(case: Case, dtypes: list[Any]) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
 
 
+def model_of_graph(graph: CallGraph) -> onnx.ModelProto:
+    """A model of a graph of ONNX's own operators."""
+    names: dict[Value | None, str] = {None: ""}
+    nodes, initializers, since = [], [], OPSET
+    for number, node in enumerate(graph.nodes):
+        for value in node.outputs:
+            names[value] = node.name if node.kind == "input" else f"v{number}_{value.index}"
+        if node.kind == "constant":
+            array = np.array(node.data, order="C")
+            initializers.append(numpy_helper.from_array(array, names[node.output]))
+        elif node.kind == "op":
+            assert node.op is not None
+            since = max(since, node.op.since)
+            attrs = {name: attribute(value) for name, value in node.attrs.items()}
+            operands, outputs = [names[v] for v in node.operands], [names[v] for v in node.outputs]
+            nodes.append(helper.make_node(node.name, operands, outputs, **attrs))
+    made = helper.make_graph(
+        nodes,
+        graph.name,
+        [
+            helper.make_tensor_value_info(names[v], element_type(v.dtype), v.shape)
+            for v in graph.inputs
+        ],
+        [
+            helper.make_tensor_value_info(names[v], element_type(v.dtype), None)
+            for v in graph.outputs
+        ],
+        initializers,
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", since)], ir_version=10)
+
+
 def run(case: Case, dtypes: list[Any]) -> list[Any]:
     """The node's outputs.
 
     Raises:
         Exception: onnxruntime refuses the model.
     """
+    feeds = {
+        f"x{i}": x
+        for i, x in enumerate(case.operands)
+        if x is not None and i not in case.constant
+    }
+    return run_model(model_of(case, dtypes), feeds)
+
+
+def run_model(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:
+    """The outputs of a model, without any optimization."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    model = model_of(case, dtypes).SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    feeds = {
-        f"x{i}": x for i, x in enumerate(case.operands) if x is not None and i not in case.constant
-    }
-    return list(session.run(None, feeds))
+    data, providers = model.SerializeToString(), ["CPUExecutionProvider"]
+    return list(onnxruntime.InferenceSession(data, options, providers=providers).run(None, feeds))
