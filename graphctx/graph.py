@@ -534,6 +534,8 @@ class CallGraph:
         calls: the tree of layer calls, parents first.
         input_structure: nest of the positional arguments that the inputs came from.
         parameters: name of the `call` parameter of each positional argument.
+        frozen: variable -> the array it had when the graph was compiled; empty: variables are
+            read as they are now.
     """
 
     name: str
@@ -546,6 +548,21 @@ class CallGraph:
     unread: frozenset[str] = frozenset()
     input_structure: Structure = LEAF
     parameters: tuple[str, ...] = ()
+    frozen: Mapping[Any, np.ndarray[Any, Any]] = field(default_factory=dict)
+
+    def array(self, node: Node) -> np.ndarray[Any, Any]:
+        """The array of a constant, or of a weight as the graph has it."""
+        if node.kind == "constant":
+            return node.data  # type: ignore[no-any-return]
+        found = self.frozen.get(node.data)
+        return node.data.numpy() if found is None else found  # type: ignore[no-any-return]
+
+    def freeze(self) -> CallGraph:
+        """A copy that keeps the values the weights have now, whatever is assigned later.
+
+        No array is copied: a variable that is assigned gets a new one.
+        """
+        return self.replace(frozen={node.data: self.array(node) for node in self.weights})
 
     @property
     def returns(self) -> Returns:

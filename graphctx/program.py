@@ -68,7 +68,7 @@ def compile(
     if isinstance(residual.outcome, Raises):
         raise residual.outcome.error
     residual.returns  # noqa: B018 - raises where an open argument decides the structure
-    return Program(optimize(residual), name=name)
+    return Program(optimize(residual.freeze()), name=name)
 
 
 class Program:
@@ -83,7 +83,7 @@ class Program:
     """
 
     def __init__(self, graph: CallGraph, name: str | None = None) -> None:
-        self.graph = graph
+        self.graph = graph = graph if graph.frozen else graph.freeze()
         self.name = name or graph.name
         self._lock = threading.Lock()
         self._inputs = {v.node.name: _Converter(v) for v in graph.inputs}
@@ -175,7 +175,7 @@ class Program:
                 )
         for path in code.names[len(arguments) :]:
             variable = variables[path]
-            value = np.asarray(given.get(path, variable.numpy()))
+            value = np.asarray(given.get(path, self.graph.frozen[variable]))
             if value.shape != variable.shape or value.dtype != variable.dtype:
                 raise InputError(
                     f"{self.name}: state {path!r} is {dtype_name(variable.dtype)}"

@@ -231,10 +231,9 @@ class _Conversion:
         where = _what(node)
         if self.data.holds(size):
             proto = header(name, node.output.shape, node.output.dtype, where)
-            self.data.place(proto, size, node.data)
+            self.data.place(proto, size, self.graph.array(node))
             return proto
-        array = node.data if node.kind == "constant" else node.data.numpy()
-        return tensor(name, array, where)
+        return tensor(name, self.graph.array(node), where)
 
     def _first_users(self) -> Mapping[Node, Node]:
         users: dict[Node, Node] = {}

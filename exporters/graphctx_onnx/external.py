@@ -35,7 +35,7 @@ CHUNK = 1 << 24
 
 
 class Placed(NamedTuple):
-    """A tensor's place in the data file; its source is an array or a `Variable`."""
+    """A tensor's place in the data file; its source is the array."""
 
     name: str
     offset: int
@@ -89,9 +89,7 @@ class DataFile:
         with open(os.path.join(folder, self.name), "wb") as file:
             for entry in self.entries:
                 file.write(bytes(entry.offset - file.tell()))
-                source = entry.source
-                array = source if isinstance(source, np.ndarray) else source.numpy()
-                data = little_endian(array)
+                data = little_endian(entry.source)
                 if data.nbytes != entry.size:
                     raise ValueError(
                         f"weight {entry.name!r} has {data.nbytes} bytes, not {entry.size}"

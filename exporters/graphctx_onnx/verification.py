@@ -337,8 +337,7 @@ class Verification:
         interpreted = self._named(*Reference(self.graph).run(trial))[row.output]
         if difference(self._expected(trial)[row.output], interpreted, row.tolerance).problem:
             return (
-                "every node agrees when it is interpreted: a weight was assigned after the program "
-                "was compiled (then compile it again), or its generated code is wrong"
+                "every node agrees when it is interpreted: the program's generated code is wrong"
             )
         lowered = sorted({n.name for n in self.graph.nodes if n.op is not None and n.op.expand})
         return (

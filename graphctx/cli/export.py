@@ -139,7 +139,8 @@ def _exporter_of(path: Path) -> Any:
             ) from error
         if found:
             return package
-    raise UsageError(f"{path}: no exporter can verify {path.suffix or 'such'!r} files")
+    kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
+    raise UsageError(f"{path}: no exporter can verify {kind}")
 
 
 def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:

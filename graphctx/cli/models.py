@@ -201,21 +201,45 @@ def _inputs(
     """
     names = _data_parameters(model)
     if texts:
-        return _placed([parse_spec(text) for text in texts], names)
+        specs = [parse_spec(text) for text in texts]
+        for name in (spec.name for spec in specs if spec.name):
+            if sum(spec.name == name for spec in specs) > 1:
+                raise UsageError(f"--input gives {name!r} twice")
+        placed = _placed(specs, names)
+    elif (declared := _declared_specs(model, module)) is not None:
+        placed = (list(declared) if isinstance(declared, tuple) else [declared]), {}
+    elif fallback is not None:
+        placed = _placed(list(fallback), names)
+    elif not names and not _takes_any(model):
+        placed = [], {}
+    else:
+        takes = f" (its call takes {', '.join(names)})" if names else ""
+        raise UsageError(
+            f"the inputs of {reference} are not known{takes}: give each as --input "
+            f"'{names[0] if names else 'x'}=float32[batch,64]', or define input_specs beside the "
+            f"model"
+        )
+    _check_count(model, reference, *placed)
+    return placed
+
+
+def _declared_specs(model: Layer, module: ModuleType) -> Any:
     declared = getattr(model, "input_specs", None)
-    if declared is None:
-        declared = getattr(module, "input_specs", None)
-    if declared is not None:
-        return (list(declared) if isinstance(declared, tuple) else [declared]), {}
-    if fallback is not None:
-        return _placed(list(fallback), names)
-    if not names and not _takes_any(model):
-        return [], {}
-    takes = f" (its call takes {', '.join(names)})" if names else ""
-    raise UsageError(
-        f"the inputs of {reference} are not known{takes}: give each as --input "
-        f"'{names[0] if names else 'x'}=float32[batch,64]', or define input_specs beside the model"
-    )
+    return getattr(module, "input_specs", None) if declared is None else declared
+
+
+def _check_count(model: Layer, reference: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Refuse fewer inputs than `call` needs, or more than it takes."""
+    names = _data_parameters(model)
+    parameters = model._signature.parameters
+    needed = [n for n in names[len(args) :] if parameters[n].default is inspect.Parameter.empty]
+    missing = [name for name in needed if name not in kwargs]
+    if missing or (len(args) > len(names) and not _takes_any(model)):
+        raise UsageError(
+            f"{reference}: call takes {', '.join(names) or 'no inputs'}, and "
+            f"{len(args) + len(kwargs)} inputs are given"
+            + (f"; say what {', '.join(missing)} is with --input" if missing else "")
+        )
 
 
 def _data_parameters(model: Layer) -> list[str]:

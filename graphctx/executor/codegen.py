@@ -118,7 +118,7 @@ class _Emitter:
                 continue
             if node.kind in ("weight", "constant"):
                 is_weight = node.kind == "weight"
-                array = node.data.numpy() if is_weight else node.data
+                array = self.graph.array(node)
                 if not is_weight and array.ndim == 0 and array.dtype != object:
                     array = array[()]
                 self.names[node.output] = self.bind("w" if is_weight else "c", array)

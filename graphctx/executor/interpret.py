@@ -43,7 +43,7 @@ def interpret(
             known[node.output] = (context or {}).get(node.name, node.data.default)
         elif node.kind == "weight":
             given = state.get(node.name) if state else None
-            known[node.output] = node.data.numpy() if given is None else given
+            known[node.output] = graph.array(node) if given is None else given
         elif node.kind == "constant":
             known[node.output] = node.data
         elif node.kind == "select":

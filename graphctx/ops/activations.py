@@ -466,6 +466,8 @@ def log_softmax(x: Any, *, axis: int = -1) -> Any:
 @op("Hardmax", since=13, infer=_infer_along)
 def hardmax(x: Any, *, axis: int = -1) -> Any:
     """1 at the first largest element along an axis, else 0."""
+    if not x.ndim:
+        return np.ones((), x.dtype)
     y = np.zeros_like(x)
     if x.size:
         np.put_along_axis(y, np.expand_dims(x.argmax(axis), axis), 1, axis)

@@ -232,7 +232,7 @@ def reshape(x: Any, shape: Any) -> Any:
     known = not any(isinstance(entry, Tensor) for entry in entries)
     constant = _constant_shape(x.shape, entries) if known else None
     if constant is not None:
-        if known and same_shape(x.shape, entries):
+        if same_shape(x.shape, entries):
             return x
         return reshape_op(x, np.asarray(constant, np.int64), allowzero=int(0 in numbers(entries)))
     # A dimension of size 0 means 0 where nothing is to be inferred.
@@ -254,15 +254,16 @@ def _constant_shape(shape: Shape, entries: Sequence[DimLike]) -> list[int] | Non
     hole = -1 in given
     found: list[int] = []
     for axis, entry in enumerate(entries):
+        unchanged = axis < len(shape) and same_dim(shape[axis], entry)
         if isinstance(entry, int):
             found.append(entry)
-        elif len(given) < len(entries) - 1 and axis < len(shape) and same_dim(shape[axis], entry):
+        elif unchanged and (hole or len(given) < len(entries) - 1):
             found.append(0)
-        elif hole and not (axis < len(shape) and same_dim(shape[axis], entry)):
-            return None
-        else:
-            found.append(0 if hole else -1)
+        elif not hole:
+            found.append(-1)
             hole = True
+        else:
+            return None
     try:
         return found if same_shape(reshaped(shape, found), reshaped(shape, entries)) else None
     except ShapeError:

@@ -59,7 +59,7 @@ def fold_constants(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
             if value is not None and value.node.kind == "weight":
                 if not freeze or not sole(node, old) or id(value.node.data) in state:
                     return None
-                arrays.append(value.node.data.numpy())
+                arrays.append(graph.array(value.node))
             else:
                 arrays.append(None if value is None else value.node.data)
         results = evaluate(node, arrays)

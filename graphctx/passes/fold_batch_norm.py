@@ -42,7 +42,7 @@ def fold_batch_norm(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
             return None
         if value.node.kind == "weight":
             fixed = freeze and id(value.node.data) not in state
-            return _wide(value.node.data.numpy()) if fixed else None
+            return _wide(graph.array(value.node)) if fixed else None
         return None if value.constant is None else _wide(value.constant)
 
     def transform(

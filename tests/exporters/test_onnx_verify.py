@@ -376,7 +376,7 @@ def test_a_weight_that_was_tampered_with(tmp_path: Path) -> None:
 
 def test_generated_code_that_differs(tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match=(
-        r"every node agrees when it is interpreted: .* or its generated code is wrong"
+        r"every node agrees when it is interpreted: the program's generated code is wrong"
     )):  # fmt: skip
         export(Tampered(models.net()), tmp_path / "model.onnx")
 
@@ -384,11 +384,12 @@ def test_generated_code_that_differs(tmp_path: Path) -> None:
 def test_a_weight_that_was_assigned_after_compilation(tmp_path: Path) -> None:
     kernel = models.weight(3)
     program = models.program(lambda x: x * kernel, TensorSpec((3,)), kernel=kernel)
-    kernel.assign(kernel.numpy() * 2)
-    with pytest.raises(VerificationError, match=(
-        r"a weight was assigned after the program was compiled \(then compile it again\)"
-    )):  # fmt: skip
-        export(program, tmp_path / "model.onnx")
+    before = kernel.numpy()
+    kernel.assign(before * 2)
+    path = tmp_path / "model.onnx"
+    export(program, path)
+    [stored] = onnx.load(path).graph.initializer
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(stored), before)
 
 
 def test_a_batch_size_that_was_baked_in(tmp_path: Path) -> None:

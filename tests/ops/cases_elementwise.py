@@ -65,8 +65,8 @@ add(elementwise("floor_divide", np.array([1.0, -1.0, 0.0, INF, 2.0, -2.0]),
 add(elementwise("remainder", np.array([1.0, -1.0, 0.0, INF, 2.0, -2.0, 0.0]),
                 np.array([0.0, 0.0, 0.0, 2.0, INF, INF, -3.0])))  # fmt: skip
 add(elementwise("Mod", SPECIAL, np.array(2, np.float32), fmod=1, tolerance=0))
-add(elementwise("atan2", np.array([0.0, -0.0, 0.0, -0.0, INF, INF, -INF, 1.0, NAN]),
-                np.array([1.0, 1.0, -1.0, -1.0, INF, -INF, 1.0, INF, 1.0])))  # fmt: skip
+add(elementwise("atan2", np.float32([0.0, -0.0, 0.0, -0.0, INF, INF, -INF, 1.0, NAN]),
+                np.float32([1.0, 1.0, -1.0, -1.0, INF, -INF, 1.0, INF, 1.0])))  # fmt: skip
 
 for dtype in ("float32", "float64"):
     base = random((2, 3), dtype, 1, 0.1, 3)

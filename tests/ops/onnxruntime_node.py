@@ -98,9 +98,7 @@ def run(case: Case, dtypes: list[Any]) -> list[Any]:
         Exception: onnxruntime refuses the model.
     """
     feeds = {
-        f"x{i}": x
-        for i, x in enumerate(case.operands)
-        if x is not None and i not in case.constant
+        f"x{i}": x for i, x in enumerate(case.operands) if x is not None and i not in case.constant
     }
     return run_model(model_of(case, dtypes), feeds)
 

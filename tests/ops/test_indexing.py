@@ -23,7 +23,7 @@ from graphctx.spec import Dim, TensorSpec, evaluate
 from graphctx.tensor import Recorder, Tensor
 from graphctx.tree import LEAF
 
-quick = settings(max_examples=3000, deadline=None)
+quick = settings(max_examples=60, deadline=None)
 
 
 class Recording:

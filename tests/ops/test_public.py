@@ -1,5 +1,6 @@
 """The public functions are NumPy's on arrays, and compute the same when they are recorded."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -392,6 +393,42 @@ def test_activation(name: str, x: Any) -> None:
         eager_tolerance=True,
         tolerance=True,
     )
+
+
+@given(x=arrays(("float16", "float32", "float64"), low=-7, high=7))
+@few
+def test_erf_and_gelu(x: Any) -> None:
+    def erf(x: Any) -> Any:
+        wide = x.astype(np.float64)
+        return np.array([math.erf(v) for v in wide.flat]).reshape(x.shape).astype(x.dtype)
+
+    def gelu(x: Any) -> Any:
+        wide = x.astype(np.float64)
+        return (wide / 2 * (1 + erf(wide / math.sqrt(2)))).astype(x.dtype)
+
+    check(ops.erf, erf, x, eager_tolerance=True, tolerance=True)
+    check(ops.gelu, gelu, x, eager_tolerance=True, tolerance=True)
+
+
+def test_erf_is_accurate_to_the_last_places() -> None:
+    x = np.linspace(-7, 7, 40_001)
+    exact = np.array([math.erf(v) for v in x])
+    assert np.abs(ops.erf(x) - exact).max() <= 4e-16
+    single = x.astype(np.float32)
+    exact = np.array([math.erf(v) for v in single.astype(np.float64)]).astype(np.float32)
+    assert (np.abs(ops.erf(single) - exact) <= np.spacing(np.abs(exact))).all()
+    np.testing.assert_array_equal(ops.erf(np.float32([np.nan, np.inf, -np.inf, -0.0])),
+                                  np.float32([np.nan, 1, -1, -0.0]))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "gelu", "erf", "selu", "celu", "log_sigmoid"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_activations_do_not_overflow(name: str, dtype: str) -> None:
+    x = np.array([-6e4, -300.0, -20.0, 0.0, 20.0, 150.0], dtype)  # a warning would be an error
+    y = getattr(ops, name)(x)
+    assert y.dtype == dtype
+    assert np.isfinite(y).all()
+    assert run(getattr(ops, name), x).dtype == dtype
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "softplus", "elu", "gelu", "softmax", "silu"])

@@ -169,6 +169,20 @@ def test_eager_call_is_the_kernel(case: Case) -> None:
         np.testing.assert_array_equal(np.asarray(y), expected)
 
 
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if any(x is not None and not x.ndim for x in c.operands)]
+)
+def test_kernel_takes_scalars_for_arrays_without_axes(case: Case) -> None:
+    # NumPy makes scalars of 0-d results, and a program hands them on as they are.
+    operands = [x if x is None or x.ndim or x.dtype == object else x[()] for x in case.operands]
+    with quiet(case):
+        result = TABLE[case.op].kernel(*operands, **case.attrs)
+    results = result if isinstance(result, tuple) else (result,)
+    for y, expected in zip(results, outputs_of(case), strict=True):
+        assert np.asarray(y).dtype == expected.dtype
+        np.testing.assert_array_equal(np.asarray(y), expected)
+
+
 @some_cases(lambda record: record.ufunc is not None)
 def test_ufunc_equals_the_kernel(case: Case) -> None:
     ufunc = TABLE[case.op].ufunc
