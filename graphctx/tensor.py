@@ -242,6 +242,8 @@ def _operator(name: str, *operands: Any) -> Any:
 
 def _numpy_call(name: str, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     ops = _ops()
+    if name in ("shape", "ndim", "size") and len(inputs) == 1:
+        return getattr(inputs[0], name)  # Python values, as NumPy has them
     function = getattr(ops, _NUMPY_NAMES.get(name, name), None)
     if method == "reduce" and name in ("add", "multiply", "maximum", "minimum"):
         reduction = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[name]

@@ -260,7 +260,7 @@ class Demo:
                 runs = self.draws if variant.is_random else 1
                 for runtime, function in runners(variant, digits.test_images).items():
                     variant.scores[runtime] = [function(seed) for seed in range(runs)]
-                    variant.seconds[runtime] = fastest(function)
+                    variant.seconds[runtime] = fastest(function, min(5, self.draws))
 
     def show_accuracy(self, variants: list[Variant], digits: Digits) -> None:
         """Accuracy for each context, by NumPy and by onnxruntime."""
@@ -375,7 +375,7 @@ def runners(variant: Variant, images: Array) -> dict[str, Callable[[int], Array]
     return {"NumPy": with_numpy, "onnxruntime": with_onnxruntime}
 
 
-def fastest(function: Callable[[int], Any], repeats: int = 5) -> float:
+def fastest(function: Callable[[int], Any], repeats: int) -> float:
     """Seconds of the fastest of several calls."""
     times = []
     for seed in range(repeats):

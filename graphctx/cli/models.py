@@ -137,6 +137,8 @@ def _split_reference(reference: str) -> tuple[str, str]:
 def _import(source: str) -> ModuleType:
     if source.endswith(".py") or os.sep in source or "/" in source:
         return _import_file(Path(source))
+    if not re.fullmatch(r"\w+(\.\w+)*", source):
+        raise UsageError(f"a model is named file.py:name or module:name, got {source!r}")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -144,14 +146,15 @@ def _import(source: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if source == missing or source.startswith(f"{missing}."):
-            hint = f"; for the file write {source}.py" if Path(f"{source}.py").exists() else ""
-            raise UsageError(f"no module {source!r} is installed or in this folder{hint}") from None
+            raise UsageError(f"no module {source!r} is installed or in this folder") from None
         raise
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UsageError(f"no file {str(path)!r}")
+        longer = path.with_name(f"{path.name}.py")
+        hint = f"; did you mean {str(longer)!r}?" if longer.is_file() else ""
+        raise UsageError(f"no file {str(path)!r}{hint}")
     name = f"{path.stem}@graphctx"  # never the name of another module
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:

@@ -1,7 +1,7 @@
 """Arithmetic on single elements: sums, powers, exponentials, angles, rounding.
 
 The public functions have the array API standard's names and NumPy's dtype rules, on arrays and on
-symbolic tensors alike. Records whose function differs from the operator are named `_like_this`.
+symbolic tensors alike. A record that is not itself the public function is named `like_this_op`.
 """
 
 from __future__ import annotations
@@ -88,13 +88,9 @@ def _pairwise(function: Callable[[Any, Any], Any]) -> Callable[..., Any]:
             return None
         a, b = (x * length if len(x) == 1 else x for x in (a, b))
         found = tuple(function(x, y) for x, y in zip(a, b, strict=True))
-        return None if None in map(_unless_dim, found) else found
+        return None if any(entry is None for entry in found) else found
 
     return content
-
-
-def _unless_dim(entry: Any) -> Any:
-    return 0 if isinstance(entry, Dim) else entry
 
 
 def _never_negative(dim: Any) -> bool:

@@ -192,10 +192,7 @@ def logical_not(x: Any) -> Any:
 def _truths(*operands: Any) -> tuple[Any, ...]:
     recorder = recorder_of(*operands)
     assert recorder is not None
-    return tuple(
-        recorder.tensor(x, BOOL) if isinstance(x, (Tensor, Dim)) else np.asarray(x).astype(bool)
-        for x in operands
-    )
+    return tuple(recorder.tensor(x, BOOL) for x in operands)
 
 
 # -- bits -----------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from graphctx.context import current, current_seed, fresh_seed
 from graphctx.errors import ShapeError, TraceError
 from graphctx.graph import Value
 from graphctx.ops.elementwise import abs as absolute
-from graphctx.ops.elementwise import clip, sqrt
+from graphctx.ops.elementwise import clip, div_op, mod_op, sqrt
 from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
 from graphctx.ops.reductions import reduce_prod_op
 from graphctx.ops.shape import range_op, reshape_op
@@ -30,12 +30,10 @@ from graphctx.ops.table import TABLE, Inferred, constant_ints, op, require_kind
 from graphctx.spec import Dim
 from graphctx.tensor import ArrayOperators, Tensor
 
-# The raw operators: integer division that truncates, remainder.
-div, mod = TABLE["Div"], TABLE["Mod"]
-
 _BLOCK = 1 << 14  # elements that stay in the first-level cache while they are hashed
 _MASK = 0xFFFFFFFF
-_SECOND = 0x9E3779B9  # tells the second stream of a normal draw from the first
+_GOLDEN = 0x9E3779B9  # 2**32 divided by the golden ratio: the permutation leaves 0 where it is
+_SECOND = 0x85EBCA6B  # tells the second stream of a normal draw from the first
 
 
 def _mix(x: int) -> int:
@@ -48,9 +46,14 @@ def _mix(x: int) -> int:
 
 
 def _key_words(key: int, seed: int) -> tuple[int, int]:
-    """The two 32-bit words that a key and a seed give the hash."""
-    first = _mix((seed % 2**32) ^ (key & _MASK))
-    return first, _mix(((seed >> 32) ^ (key >> 32) ^ first) & _MASK)
+    """The two 32-bit words that a key and a seed give the hash.
+
+    The seed is mixed before it meets the key, so that no seed undoes a difference of keys.
+    """
+    low = _mix((seed + _GOLDEN) & _MASK)
+    high = _mix(((seed >> 32) + low) & _MASK)
+    first = _mix(high ^ (key & _MASK))
+    return first, _mix(((first ^ (key >> 32)) + low) & _MASK)
 
 
 def _hash_block(start: int, count: int, words: tuple[int, int]) -> Any:
@@ -91,16 +94,16 @@ def _mix_tensor(x: Any) -> Any:
 def _bits_tensor(shape: Tensor, seed: Tensor, key: int, second: int = 0) -> Any:
     """The hash as a graph of integer operators."""
     two32 = np.int64(2**32)
-    low = astype(mod(seed, two32), "uint32")
-    high = astype(div(seed, two32), "uint32")
-    first = _mix_tensor(bitwise_xor(low, np.uint32(key & _MASK)))
-    word = _mix_tensor(bitwise_xor(bitwise_xor(high, np.uint32(key >> 32)), first))
+    low = _mix_tensor(astype(mod_op(seed, two32), "uint32") + np.uint32(_GOLDEN))
+    high = _mix_tensor(astype(div_op(seed, two32), "uint32") + low)
+    first = _mix_tensor(bitwise_xor(high, np.uint32(key & _MASK)))
+    word = _mix_tensor(bitwise_xor(first, np.uint32(key >> 32)) + low)
     if second:
         word = bitwise_xor(word, np.uint32(second))
     size = reduce_prod_op(shape, keepdims=0)
     counter = astype(range_op(np.int64(0), size, np.int64(1)), "uint32")
     x = _mix_tensor(_mix_tensor(counter + first) + word)
-    return reshape_op(x, shape)
+    return reshape_op(x, shape, allowzero=1)
 
 
 def _infer(dtype: str) -> Callable[..., Inferred]:
@@ -197,28 +200,36 @@ def _infer_dropout(x: Value, rate: Value, seed: Value, *, key: int) -> Inferred:
     return x.shape, x.dtype
 
 
+def _working(dtype: Any) -> Any:
+    """Half precision is computed in single, as onnxruntime does on a CPU."""
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
 def _dropout_tensor(x: Tensor, rate: Tensor, seed: Tensor, *, key: int) -> Any:
-    one = np.asarray(1, x.dtype)
-    zero = np.asarray(0, x.dtype)
-    rate = clip(rate, zero, one)
+    dtype = _working(x.dtype)
+    one, zero = np.asarray(1, dtype), np.asarray(0, dtype)
+    rate = clip(astype(rate, dtype), zero, one)
     bits = bitwise_right_shift(_bits_tensor(shape_of(x), seed, key), np.uint32(8))
     threshold = astype(astype(rate, "float64") * 2.0**24, "uint32")
-    return where(greater_equal(bits, threshold), x * div(one, one - rate), zero)
+    scaled = astype(x, dtype) * div_op(one, one - rate)
+    return astype(where(greater_equal(bits, threshold), scaled, zero), x.dtype)
 
 
 @op("dropout", infer=_infer_dropout, expand=_dropout_tensor)
 def dropout_op(x, rate, seed, *, key):  # type: ignore[no-untyped-def]
     """Elements are 0 with probability `rate` (to 2**-24), else scaled by `1 / (1 - rate)`."""
     x = np.asarray(x)
-    rate = x.dtype.type(min(max(rate, 0), 1))
+    dtype = _working(x.dtype)
+    rate = dtype.type(min(max(rate, 0), 1))
     threshold = np.uint32(float(rate) * 2.0**24)
     words = _key_words(key, int(seed))
     keep = _by_block(
         x.shape, bool, lambda start, count: (_hash_block(start, count, words) >> 8) >= threshold
     )
-    one = x.dtype.type(1)
-    scale = one / (one - rate) if rate < 1 else x.dtype.type(0)
-    return np.where(keep, x * scale, x.dtype.type(0))
+    one = dtype.type(1)
+    scale = one / (one - rate) if rate < 1 else dtype.type(0)
+    scaled = x.astype(dtype, copy=False) * scale
+    return np.where(keep, scaled, dtype.type(0)).astype(x.dtype, copy=False)
 
 
 # -- what users call ------------------------------------------------------------------------------

@@ -578,3 +578,39 @@ def top_k(
         count = np.asarray([operator.index(k)], np.int64)
     found: tuple[Any, Any] = top_k_op(x, count, axis=axis, largest=int(largest), sorted=int(sorted))
     return found
+
+
+def _sorted(x: Any, axis: int, descending: bool) -> tuple[Any, Any]:
+    x = tensor(x)
+    size = x.shape[normalize_axis(axis, len(x.shape))]
+    return top_k(x, size, axis, largest=descending)
+
+
+def _eager_argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+    x = np.asarray(x)
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
+    return top_k(x, x.shape[axis], axis)[1]
+
+
+@composite(_eager_argsort)
+def argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+    """Indices that sort the elements along an axis; equal ones stay in order."""
+    return _sorted(x, axis, descending)[1]
+
+
+def _eager_sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+    ascending = np.sort(x, axis=axis)
+    return np.flip(ascending, axis) if descending else ascending
+
+
+@composite(_eager_sort)
+def sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+    """The elements along an axis in order."""
+    return _sorted(x, axis, descending)[0]
+
+
+@composite(lambda x, axis=None, keepdims=False: np.count_nonzero(x, axis, keepdims=keepdims))
+def count_nonzero(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """Number of elements that are not zero, over axes."""
+    return sum(tensor(x, BOOL), axis, keepdims)

@@ -128,7 +128,7 @@ def dtype_of(x: Any) -> Any:
     if isinstance(x, ArrayOperators):
         return x.dtype
     if isinstance(x, (int, float, complex)) and not isinstance(x, (bool, np.generic)):
-        return type(x)
+        return int if isinstance(x, int) else float if isinstance(x, float) else complex
     dtype = np.asarray(x).dtype
     return np.dtype(object) if dtype.kind in "UT" else dtype
 
