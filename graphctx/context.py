@@ -180,8 +180,10 @@ def domain_of(annotation: Any) -> Domain:
         values = tuple(v for v in typing.get_args(annotation) if v is not None)
         if not values:
             raise ContextError("a Literal domain needs at least one value that is not None")
-        return BOOL if set(map(type, values)) == {bool} and len(values) == 2 else Domain(
-            "literal", values
+        return (
+            BOOL
+            if set(map(type, values)) == {bool} and len(values) == 2
+            else Domain("literal", values)
         )
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         if not len(annotation):
@@ -421,6 +423,7 @@ def current_path() -> str:
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_COMMAND_LINE = os.path.join(_PACKAGE, "cli", "")
 _INTERNAL: dict[str, bool] = {}
 _SHORT: dict[str, str] = {}
 
@@ -430,6 +433,8 @@ def source_line() -> str:
     frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
+        if filename.startswith(_COMMAND_LINE):
+            return "command line"
         internal = _INTERNAL.get(filename)
         if internal is None:
             # A block's generator is entered through contextlib.
@@ -537,8 +542,7 @@ def outside_domain(
     values = ", ".join(repr(v) for v in allowed.values) if allowed.is_finite else str(allowed)
     came = f", provided {where}" if where else ""
     return ContextError(
-        f"{path}: context argument {declaration.name!r} got {value!r}{came}; "
-        f"allowed here: {values}"
+        f"{path}: context argument {declaration.name!r} got {value!r}{came}; allowed here: {values}"
     )
 
 

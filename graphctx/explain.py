@@ -38,22 +38,21 @@ def explain(
             assignment[name] = check_value(graph, name, value)
     calls = [c for c in graph.calls if path in (c.path, c.layer_path)]
     if not calls:
-        known = [call.path for call in graph.calls]
+        paths = [call.path for call in graph.calls]
         raise ContextError(
-            f"{graph.name}: no layer call {path!r}{suggest(path, known)}; the calls are "
-            f"{', '.join(known[:20])}{' ...' if len(known) > 20 else ''}"
+            f"{graph.name}: no layer call {path!r}{suggest(path, paths)}; the calls are "
+            f"{', '.join(paths[:20])}{' ...' if len(paths) > 20 else ''}"
         )
     if not any(r.argument == arg for call in calls for r in call.resolutions):
         read = dict.fromkeys(r.argument for call in calls for r in call.resolutions)
         raise ContextError(
-            f"{path}: the layer does not read {arg!r}{suggest(arg, read)} (it reads {listing(read)})"
+            f"{path}: the layer does not read {arg!r}{suggest(arg, read)} "
+            f"(it reads {listing(read)})"
         )
     lines = []
     known = {**_defaults(graph), **graph.bound, **assignment}
     for call in calls:
-        found = [
-            r for r in call.resolutions if r.argument == arg and _holds(r.conditions, known)
-        ]
+        found = [r for r in call.resolutions if r.argument == arg and _holds(r.conditions, known)]
         if not found:
             conditions = " or ".join(_conditions_text(c) for c in call.conditions)
             lines.append(f"{call.path}: not called here; it is called when {conditions}")
@@ -186,9 +185,10 @@ class Summary:
         }  # fmt: skip
 
     def __rich__(self) -> Any:
+        from rich import box
         from rich.table import Table
 
-        table = Table(title=self.title, title_justify="left", show_footer=True)
+        table = Table(title=self.title, title_justify="left", show_footer=True, box=box.SIMPLE_HEAD)
         table.add_column("op", "total")
         table.add_column("layer path", overflow="fold")
         table.add_column("output")

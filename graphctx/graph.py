@@ -7,6 +7,7 @@ share the nodes they did not change. `graph.nx` is the same graph as a networkx 
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,7 @@ class Node:
 
     def arms(self) -> Iterator[tuple[Any, Value]]:
         """(case, value) of a select."""
-        return zip(self.attrs["cases"], self.operands[1:], strict=True)  # type: ignore[return-value]
+        return zip(self.attrs["cases"], self.operands[1:], strict=True)  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name} {self.path}>"
@@ -254,7 +255,9 @@ class Contexts(Mapping[str, ContextArgument]):
                 values = [] if domain.is_numeric and len(values) < 2 else values
             kind = domain.type.__name__ if domain.kind == "enum" else domain.kind
             paths = list(dict.fromkeys(c.path for c in argument.consumers))
-            found.append((argument.name, kind, "|".join(values) or "any", default, ", ".join(paths)))
+            found.append(
+                (argument.name, kind, "|".join(values) or "any", default, ", ".join(paths))
+            )
         return found
 
     def __repr__(self) -> str:
@@ -427,9 +430,7 @@ class Builder:
         made = self._made.get(("weight", id(variable)))
         if made is None:
             node = Node("weight", path, call=call, data=variable)
-            made = self._add(
-                ("weight", id(variable)), node, [(variable.shape, variable.dtype)]
-            )
+            made = self._add(("weight", id(variable)), node, [(variable.shape, variable.dtype)])
         return made.output
 
     def context(self, argument: ContextArgument) -> Value:
@@ -461,9 +462,7 @@ class Builder:
         key = self.op_key(op, operands, attrs, call)
         made = self._made.get(key)
         if made is None:
-            node = Node(
-                "op", op.name, tuple(operands), attrs, op=op, call=call, source=source
-            )
+            node = Node("op", op.name, tuple(operands), attrs, op=op, call=call, source=source)
             made = self._add(key, node, op.infer_outputs(operands, attrs))
             op.annotate(node)
         return made.outputs
@@ -552,10 +551,8 @@ class CallGraph:
 
     def array(self, node: Node) -> np.ndarray[Any, Any]:
         """The array of a constant, or of a weight as the graph has it."""
-        if node.kind == "constant":
-            return node.data  # type: ignore[no-any-return]
-        found = self.frozen.get(node.data)
-        return node.data.numpy() if found is None else found  # type: ignore[no-any-return]
+        array = node.data if node.kind == "constant" else self.frozen.get(node.data)
+        return node.data.numpy() if array is None else array
 
     def freeze(self) -> CallGraph:
         """A copy that keeps the values the weights have now, whatever is assigned later.
@@ -586,8 +583,7 @@ class CallGraph:
     def bound_text(self) -> str:
         """The bound assignment, `training=False, mode='a'`."""
         return ", ".join(
-            f"{name}={value if value is UNSET else repr(value)}"
-            for name, value in self.bound.items()
+            f"{name}={_bound_text(value)}" for name, value in self.bound.items()
         ) or "no context"  # fmt: skip
 
     @property
@@ -688,9 +684,7 @@ def rewrite(
     )
 
 
-def rebuild(
-    node: Node, operands: tuple[Value | None, ...], builder: Builder
-) -> Sequence[Value]:
+def rebuild(node: Node, operands: tuple[Value | None, ...], builder: Builder) -> Sequence[Value]:
     """The node on new operands: itself if they are the old ones."""
     if all(a is b for a, b in zip(operands, node.operands, strict=True)):
         return builder.adopt(node).outputs
@@ -723,6 +717,12 @@ def live_nodes(roots: Iterable[Value]) -> list[Node]:
         stack.append((node, True))
         stack.extend((v.node, False) for v in reversed(node.operands) if v is not None)
     return order
+
+
+def _bound_text(value: Any) -> str:
+    if value is UNSET:
+        return "default"
+    return value_text(value) if isinstance(value, enum.Enum) else repr(value)
 
 
 # -- text -----------------------------------------------------------------------------------------
@@ -801,7 +801,11 @@ def leaf_text(node: Node) -> str:
     array = node.data
     if array.size <= 8:
         text = attr_text(array.tolist())
-        return text if array.dtype in (np.float32, np.int64, np.bool_, object) else f"{text}:{dtype_name(array.dtype)}"
+        return (
+            text
+            if array.dtype in (np.float32, np.int64, np.bool_, object)
+            else f"{text}:{dtype_name(array.dtype)}"
+        )
     digest = hashlib.blake2b(repr(constant_key(array)).encode(), digest_size=4).hexdigest()
     return f"constant({node.output.spec} {digest})"
 

@@ -155,13 +155,16 @@ class Layer:
 
     _signature: ClassVar[CallSignature]
     _label: str | None
+    _built: bool
+    _called: bool
+    _added: list[Variable]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "call" in cls.__dict__:
             cls._signature = CallSignature(cls.__dict__["call"], defining_scope(cls.__module__))
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Layer:  # noqa: D102 - see the class
         self = super().__new__(cls)
         state = self.__dict__
         state["_label"] = None
@@ -354,7 +357,7 @@ class Layer:
         if self._built:
             return
         with _build_lock:
-            if self._built:
+            if self.__dict__["_built"]:  # by another thread, while this one waited
                 return
             build = type(self).build
             if build is not Layer.build:
@@ -494,9 +497,9 @@ class Layer:
             if name in signature.context:
                 if value is not None:
                     given[name] = value
-            elif name in signature.parameters:
-                data[name] = value
-            elif signature.takes_kwargs and name not in self._declared_names():
+            elif name in signature.parameters or (
+                signature.takes_kwargs and name not in self._declared_names()
+            ):
                 data[name] = value
             else:
                 check_declared(self, name, frame.path, source_line())
@@ -520,9 +523,8 @@ class Layer:
         provided = frame.values.get(declaration.name)
         if provided is not None:
             value = provided.value
-            if value is True or value is False:
-                if declaration.domain.kind == "bool":
-                    return value
+            if declaration.domain.kind == "bool" and (value is True or value is False):
+                return value
             try:
                 return declaration.domain.normalize(value)
             except ValueError:

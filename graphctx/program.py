@@ -16,7 +16,7 @@ from graphctx.graph import CallGraph, Raises, Value
 from graphctx.passes import optimize
 from graphctx.passes.specialize import bind, check_value, default_of
 from graphctx.spec import Dim, dtype_name, shape_text
-from graphctx.tree import Structure, flatten
+from graphctx.tree import Structure
 
 if TYPE_CHECKING:
     from graphctx.explain import Summary
@@ -193,9 +193,7 @@ class Program:
         node = code.node_of(error)
         if node is None:
             return error
-        return InputError(
-            f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})"
-        )
+        return InputError(f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})")
 
     def _arguments(
         self, args: tuple[Any, ...], seed: int | None, kwargs: dict[str, Any], code: Code
@@ -346,6 +344,3 @@ class _Converter:
                     f"be {dim}"
                 )
         return array
-
-
-

@@ -372,6 +372,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     Raises:
         DTypeError: it is not a bool, integer, unsigned, floating, complex or string dtype.
     """
+    dtype: np.dtype[Any]
     try:
         dtype = np.dtype(value)
     except TypeError as error:

@@ -248,9 +248,7 @@ def _numpy_call(name: str, method: str, inputs: Sequence[Any], kwargs: dict[str,
     if method == "reduce" and name in ("add", "multiply", "maximum", "minimum"):
         reduction = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[name]
         axis = kwargs.get("axis", 0)
-        return getattr(ops, reduction)(
-            inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False)
-        )
+        return getattr(ops, reduction)(inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False))
     kwargs = {k: v for k, v in kwargs.items() if v is not None}
     if function is None or method != "__call__" or "out" in kwargs:
         detail = "" if method == "__call__" else f".{method}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from graphctx.collector import paused
 from graphctx.context import (
     GIVEN,
     NO_VALUES,
@@ -54,6 +55,7 @@ from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, w
 from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
 
 
+@paused()
 def trace(
     model: Layer,
     *specs: Any,
@@ -283,6 +285,7 @@ class Tracer(Recorder):
             rest = [f"input_{i}" for i in range(len(specs))]
             names = [*positional, *rest[len(positional) :]][: len(specs)]
         data = {k: v for k, v in keywords.items() if any_leaf(v, _is_spec)}
+        self._check_arguments(names, len(specs), keywords)
         others = {k: v for k, v in keywords.items() if k not in data}
         leaves: list[tuple[str, Any]] = []
         structures: list[Structure] = []
@@ -317,6 +320,33 @@ class Tracer(Recorder):
         kwargs = {**others, **dict(zip(data, built[len(specs) :], strict=True))}
         parameters = (*names[: len(specs)], *data)
         return args, kwargs, tuple(values), Structure("tuple", tuple(structures)), parameters
+
+    def _check_arguments(
+        self, names: Sequence[str], count: int, keywords: Mapping[str, Any]
+    ) -> None:
+        """Raise unless the specs fit the parameters of the root's `call`."""
+        signature = self.model._signature
+        missing = [
+            name
+            for name, p in signature.parameters.items()
+            if p.default is p.empty
+            and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+            and name not in signature.context
+            and name not in keywords
+            and name not in names[:count]
+        ]
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+        if missing and not (variadic and count):
+            raise TraceError(
+                f"{self.model.name}: call() takes {listing(missing)}, too; give trace() a "
+                f"TensorSpec (or a value) for each argument"
+            )
+        takes = [n for n in signature.positional if n not in signature.context]
+        if count > len(takes) and not variadic:
+            raise TraceError(
+                f"{self.model.name}: call() takes {len(takes)} positional arguments "
+                f"({listing(takes)}), trace() was given {count}"
+            )
 
     def _outcome(self, tree: _Tree) -> Outcome:
         if isinstance(tree, _Raised):
@@ -619,9 +649,7 @@ class Tracer(Recorder):
         name, domain, default = declaration.name, declaration.domain, declaration.default
         argument = self.arguments.get(name)
         if argument is None:
-            unset = name in self.distinct or (
-                default is None and domain.kind != "opaque"
-            )
+            unset = name in self.distinct or (default is None and domain.kind != "opaque")
             argument = ContextArgument(name, domain, UNSET if unset else default, ())
             argument.cases = self._cases(argument)
             if not argument.cases and domain.kind == "opaque":
@@ -763,9 +791,9 @@ class Tracer(Recorder):
                 return
             ancestor = ancestor.parent
         raise TraceError(
-            f"{where()}a tensor {tensor.spec} that another layer's call left behind (on `self` or in "
-            f"a variable) is used at {source_line()}; that call runs once per context, so its side effects hold one path "
-            f"only: return the tensor instead"
+            f"{where()}a tensor {tensor.spec} that another layer's call left behind (on `self` "
+            f"or in a variable) is used at {source_line()}; that call runs once per context, so "
+            f"its side effects hold one path only: return the tensor instead"
         )
 
     def seed(self) -> Tensor:
@@ -867,5 +895,3 @@ def _is_spec(value: Any) -> bool:
 
 def _is_output(value: Any) -> bool:
     return isinstance(value, (Tensor, np.ndarray))
-
-

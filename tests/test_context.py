@@ -76,7 +76,7 @@ def test_annotations_may_name_types_local_to_a_function() -> None:
         RED = 1
         BLUE = 2
 
-    Size = Literal["s", "l"]  # noqa: N806
+    Size = Literal["s", "l"]
 
     class Local(Layer):
         def call(self, x: Any, c: Context[Color] = Color.RED, s: Context[Size] = "s") -> Any:
@@ -88,7 +88,7 @@ def test_annotations_may_name_types_local_to_a_function() -> None:
 
 def test_an_annotation_may_name_a_type_defined_later() -> None:
     class Early(Layer):
-        def call(self, x: Any, how: Context[Later] = None) -> Any:  # type: ignore[valid-type]
+        def call(self, x: Any, how: Context[Later] = None) -> Any:  # type: ignore[name-defined]  # noqa: F821
             return x + 1 if how == "on" else x
 
     with pytest.raises(ContextError, match=r"cannot resolve the annotation 'Context\[Later\]'"):
@@ -114,7 +114,7 @@ def test_registered_arguments() -> None:
 
     model = Wrap(Registered())
     assert both_ways(model, foo="y") == 1
-    with pytest.raises(ContextError, match="'foo' got 'z'.*allowed here: 'x', 'y'"):
+    with pytest.raises(ContextError, match=r"'foo' got 'z'.*allowed here: 'x', 'y'"):
         model(X, foo="z")
     with pytest.raises(ContextError, match=r"'bar' are registered after the layer was called"):
         model.children[0].register_context_args("bar")
@@ -329,7 +329,7 @@ def test_a_name_must_be_declared_at_or_under_the_call() -> None:
         def call(self, x: Any) -> Any:
             return self.b(self.a(x, other=True))
 
-    with pytest.raises(ContextError, match="outer/a: no layer at or under this call.*'other'"):
+    with pytest.raises(ContextError, match=r"outer/a: no layer at or under this call.*'other'"):
         Outer()(X)
 
 
@@ -348,7 +348,7 @@ def test_unknown_names_in_blocks() -> None:
             with gx.context(mod="a"):
                 return self.a(x)
 
-    with pytest.raises(ContextError, match="inner: no layer at or under this call.*'mod'"):
+    with pytest.raises(ContextError, match=r"inner: no layer at or under this call.*'mod'"):
         Inner()(X)
     with gx.context(mod="a"):
         pass  # nothing was called, so nothing can be said

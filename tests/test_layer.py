@@ -208,7 +208,7 @@ def test_variables_take_part_in_arithmetic() -> None:
 def test_a_layer_without_call() -> None:
     with pytest.raises(LayerError, match=r"Layer defines no call\(\)"):
         Layer()(X)
-    with pytest.raises(LayerError, match="Sequential holds layers, got type .*create it first"):
+    with pytest.raises(LayerError, match=r"Sequential holds layers, got type .*create it first"):
         nn.Sequential([nn.Dense])
 
 
@@ -277,7 +277,7 @@ def test_what_a_functional_model_refuses() -> None:
         gx.Model(a)
     with pytest.raises(LayerError, match="the inputs of a Model are what Input\\(\\) returned"):
         gx.Model(a + 1, a + 2)
-    with pytest.raises(LayerError, match="the model takes 2 inputs .*, got 1"):
+    with pytest.raises(LayerError, match=r"the model takes 2 inputs .*, got 1"):
         gx.Model([a, b], a + b)(X)
     with pytest.raises(LayerError, match="input 'a' has 2 dimensions"):
         gx.Model(a, a + 1)(X[0])
@@ -302,7 +302,9 @@ def test_shape_and_dtype_errors_name_the_layer_eagerly_and_in_a_trace() -> None:
     message = r"sequential/bad: MatMul\(float32\[2, 4\], float32\[2, 4\]\): .* 4 .* 2"
     with pytest.raises(gx.ShapeError, match=message):
         model(X)
-    with pytest.raises(gx.ShapeError, match=r"sequential/bad: MatMul\(float32\[batch, 4\].*test_la"):
+    with pytest.raises(
+        gx.ShapeError, match=r"sequential/bad: MatMul\(float32\[batch, 4\].*test_la"
+    ):
         gx.trace(model, SPEC)
     with pytest.raises(gx.DTypeError, match="sequential/typed: bitwise_and"):
         gx.trace(nn.Sequential([Typed()]), SPEC)

@@ -133,9 +133,8 @@ def test_programs_are_thread_safe() -> None:
     wrong: list[int] = []
 
     def work(index: int) -> None:
-        for _ in range(200):
-            if not np.array_equal(p(inputs[index], seed=index), expected[index]):
-                wrong.append(index)
+        results = [p(inputs[index], seed=index) for _ in range(200)]
+        wrong.extend(index for r in results if not np.array_equal(r, expected[index]))
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
     for thread in threads:

@@ -6,7 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from graphctx_onnx.pipeline import Exported
+    from graphctx_onnx.report import Report
 
 
 class OnnxExporter:
@@ -25,6 +28,26 @@ class OnnxExporter:
         from graphctx_onnx.pipeline import export
 
         return export(program, path, **options)
+
+    def verify(self, path: str | os.PathLike[str], program: Any, **options: Any) -> Report:
+        """Compare a file with its program; see `graphctx_onnx.verify`."""
+        from graphctx_onnx.verification import verify
+
+        return verify(path, program, **options)
+
+    def assignment(self, path: str | os.PathLike[str]) -> Mapping[str, Any]:
+        """The context a file was exported for."""
+        from graphctx_onnx.metadata import read_metadata
+
+        return read_metadata(path).assignment
+
+    def runner(self, path: str | os.PathLike[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+        """Load a file into onnxruntime, optimizations on; return what runs it."""
+        from graphctx_onnx import sessions
+
+        session = sessions.open_session(path, "on")
+        names = [output.name for output in session.get_outputs()]
+        return lambda feeds: sessions.run(session, names, feeds)
 
 
 exporter = OnnxExporter()

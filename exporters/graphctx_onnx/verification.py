@@ -80,11 +80,24 @@ def verify(
     converted = convert(graph, opset=opset)
     if metadata.signature != converted.signature.as_json():
         raise ExportError(
-            f"{source}: not exported from this program: the file has the signature "
-            f"{metadata.signature}, the program {converted.signature.as_json()}"
+            f"{source}: not exported from this program: "
+            f"{_first_difference(metadata.signature, converted.signature.as_json())}"
         )
     limits = Tolerances(rtol, atol)
     return Verification(source, converted, program, limits, progress).run(inputs, sizes)
+
+
+def _first_difference(file: Any, program: Any, where: str = "signature") -> str:
+    """Where two signatures differ, in words."""
+    if isinstance(file, dict) and isinstance(program, dict):
+        for key in [*file, *(k for k in program if k not in file)]:
+            if file.get(key) != program.get(key):
+                return _first_difference(file.get(key), program.get(key), f"{where}, {key}")
+    if isinstance(file, list) and isinstance(program, list) and len(file) == len(program):
+        for index, (a, b) in enumerate(zip(file, program, strict=True)):
+            if a != b:
+                return _first_difference(a, b, f"{where} {index}")
+    return f"{where}: {file!r} in the file, {program!r} in the program"
 
 
 class Run(NamedTuple):
@@ -336,9 +349,7 @@ class Verification:
             )
         interpreted = self._named(*Reference(self.graph).run(trial))[row.output]
         if difference(self._expected(trial)[row.output], interpreted, row.tolerance).problem:
-            return (
-                "every node agrees when it is interpreted: the program's generated code is wrong"
-            )
+            return "every node agrees when it is interpreted: the program's generated code is wrong"
         lowered = sorted({n.name for n in self.graph.nodes if n.op is not None and n.op.expand})
         return (
             f"every node of the ONNX graph agrees: an expansion into ONNX operators computes "

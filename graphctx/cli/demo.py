@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -358,19 +357,17 @@ class Demo:
 
 def runners(variant: Variant, images: Array) -> dict[str, Callable[[int], Array]]:
     """Runtime -> a function of the seed that gives the scores of the images."""
-    from graphctx.export import exporters
+    from graphctx.export import exporter_for
 
     # The core never imports an exporter; the one for ONNX is found by its entry point.
-    sessions = importlib.import_module(f"{exporters()['onnx'].module}.sessions")
-    session = sessions.open_session(variant.exported.path, "on")
-    output = session.get_outputs()[0].name
+    run = exporter_for(variant.exported.path).runner(variant.exported.path)
 
     def with_numpy(seed: int) -> Array:
         return variant.program(images, seed=seed)  # type: ignore[no-any-return]
 
     def with_onnxruntime(seed: int) -> Array:
         feeds = {"images": images, **({"seed": seed} if variant.is_random else {})}
-        return sessions.run(session, [output], feeds)[output]  # type: ignore[no-any-return]
+        return next(iter(run(feeds).values()))  # the scores; state comes after them
 
     return {"NumPy": with_numpy, "onnxruntime": with_onnxruntime}
 

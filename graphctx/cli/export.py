@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,6 @@ import typer
 from graphctx.cli import options, screen
 from graphctx.cli.application import app
 from graphctx.cli.failure import UsageError
-from graphctx.errors import ExportError
 
 
 @app.command(rich_help_panel="Use a model")
@@ -100,10 +98,11 @@ def verify(
     """
     from graphctx.cli.models import load, pairs
     from graphctx.cli.plain import plain
+    from graphctx.export import exporter_for
 
     sizes = _sizes(size)
-    exporter = _exporter_of(file)
-    stored = exporter.read_metadata(file).assignment
+    exporter = exporter_for(file)
+    stored = exporter.assignment(file)
     texts = pairs(context, "--context", "training=true")
     known = {name: str(value) for name, value in stored.items() if value is not None}
     both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
@@ -118,29 +117,6 @@ def verify(
     else:
         screen.print_text(f"{file}: agrees with {program.name} for {program.graph.bound_text()}")
         _print_report(report)
-
-
-def _exporter_of(path: Path) -> Any:
-    """The package of the exporter that writes such files.
-
-    Raises:
-        ExportError: there is none that can compare its files with a program.
-    """
-    from graphctx.export import exporters
-
-    for point in exporters().values():
-        try:
-            package = importlib.import_module(point.module)
-            found = path.suffix in point.load().suffixes and hasattr(package, "verify")
-        except ImportError as error:
-            raise ExportError(
-                f"the exporter {point.name!r} cannot be imported: {error}; install it with "
-                f"pip install 'graphctx[{point.name}]'"
-            ) from error
-        if found:
-            return package
-    kind = f"{path.suffix} files" if path.suffix else "files without a suffix"
-    raise UsageError(f"{path}: no exporter can verify {kind}")
 
 
 def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:

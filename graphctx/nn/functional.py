@@ -102,9 +102,7 @@ def record_call(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     specs = iter([TensorSpec(t.shape, t.dtype) for t in leaves])
     spec_args, spec_kwargs = structure.build(specs)
     result_structure, outputs = _infer(layer, spec_args, spec_kwargs)
-    step = _CallStep(
-        "call", layer.name, tuple(t.value for t in leaves), source=source_line()
-    )
+    step = _CallStep("call", layer.name, tuple(t.value for t in leaves), source=source_line())
     step.layer = layer
     step.arguments = (structure, len(leaves))
     step.result = result_structure
@@ -161,9 +159,7 @@ class Model(Layer):
     def _children(self) -> list[tuple[str, Any]]:
         if not self.__dict__.get("_functional"):
             return super()._children()
-        variables = [
-            (s.data.name or "weight", s.data) for s in self._steps if s.kind == "weight"
-        ]
+        variables = [(s.data.name or "weight", s.data) for s in self._steps if s.kind == "weight"]
         return name_children(self._owned, variables)
 
     def _input_names(self, count: int) -> list[str] | None:
@@ -214,7 +210,7 @@ def _replay(step: Node, known: dict[Value, Any]) -> None:
         structure, _ = step.arguments
         args, kwargs = structure.build(known[v] for v in step.operands if v is not None)
         result = step.layer(*args, **kwargs)
-        leaves, found = flatten(result, _is_array)
+        leaves, _ = flatten(result, _is_array)
         if len(leaves) != len(step.outputs):
             raise LayerError(
                 f"{step.layer.name}: returns {len(leaves)} tensors here, {len(step.outputs)} when "
@@ -230,7 +226,9 @@ def _replay(step: Node, known: dict[Value, Any]) -> None:
     elif step.kind == "op":
         assert step.op is not None
         try:
-            results = step.op(*(None if v is None else known[v] for v in step.operands), **step.attrs)
+            results = step.op(
+                *(None if v is None else known[v] for v in step.operands), **step.attrs
+            )
         except GraphctxError as error:
             if error.args and step.source not in str(error.args[0]):
                 error.args = (f"{error.args[0]} (recorded at {step.source})",)
@@ -259,6 +257,3 @@ def _is_symbolic(value: Any) -> bool:
 
 def _is_array(value: Any) -> bool:
     return isinstance(value, (Tensor, np.ndarray, np.generic))
-
-
-

@@ -48,9 +48,7 @@ class Sequential(Layer):
         return x
 
 
-def name_children(
-    layers: Iterable[Layer], others: list[tuple[str, Any]]
-) -> list[tuple[str, Any]]:
+def name_children(layers: Iterable[Layer], others: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Layers by their own names (`dense`, `dense_1`), then whatever else a subclass owns."""
     from graphctx.layer import _unique_labels
 

@@ -93,6 +93,7 @@ class Op:
         self.required = tuple(p.name for p in attributes if p.default is p.empty)
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
+        """Run the kernel on arrays; record a node on symbolic tensors."""
         for x in operands:
             if x.__class__ is not np.ndarray:
                 return self._apply(operands, attrs)

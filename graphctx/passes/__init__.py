@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphctx.collector import paused
 from graphctx.graph import CallGraph
 from graphctx.passes.check import check
 from graphctx.passes.cse import merge_common
@@ -19,6 +20,7 @@ ROUNDS = 6
 """How often the passes run at most; one round is enough for most graphs, a second one sees it."""
 
 
+@paused()
 def optimize(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
     """Make a graph smaller without changing what it computes.
 

@@ -54,7 +54,7 @@ def fold_constants(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
                 return None
         if not is_pure(node) or not fits(node, operands):
             return None
-        arrays = []
+        arrays: list[Any] = []
         for old, value in zip(node.operands, operands, strict=True):
             if value is not None and value.node.kind == "weight":
                 if not freeze or not sole(node, old) or id(value.node.data) in state:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.collector import paused
 from graphctx.context import GIVEN, REQUIRED, UNSET, value_text
 from graphctx.errors import ContextError, GraphctxError, listing, suggest
 from graphctx.executor.interpret import run_op
@@ -26,7 +27,6 @@ from graphctx.graph import (
 from graphctx.passes.prune import consistent, prune
 from graphctx.passes.state import drop_kept_state
 from graphctx.tree import same_static
-
 
 _OPEN = object()  # what a selector is that the assignment does not decide
 
@@ -114,6 +114,7 @@ def default_of(graph: CallGraph, argument: ContextArgument) -> Any:
     return argument.default
 
 
+@paused()
 def bind(graph: CallGraph, assignment: Mapping[str, Any]) -> CallGraph:
     """The residual graph for checked values (`UNSET`: every consumer sees its own default)."""
     evaluator = _Evaluator(assignment)

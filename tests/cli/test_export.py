@@ -45,7 +45,7 @@ def test_export_without_verification(run: Run) -> None:
     ("arguments", "code", "message"),
     [
         (["-o", "no/m.onnx"], 1, "the folder 'no' does not exist"),
-        (["-o", "m.foo"], 1, "no exporter writes '.foo'"),
+        (["-o", "m.foo"], 1, "no exporter knows '.foo' files"),
         (["-o", "m.onnx", "--opset", 99], 1, "opset 99 cannot be written"),
         (["-o", "m.onnx", "--size", "batch=x"], 2, "--size is written batch=1,8, got batch=x"),
         (["-o", "m.onnx", "--size", "bitch=1"], 1, "no input has a dimension 'bitch'"),
@@ -81,8 +81,8 @@ def test_verify_finds_another_context(run: Run) -> None:
     ("file", "code", "message"),
     [
         ("nope.onnx", 1, "nope.onnx: cannot be read"),
-        ("models.py", 2, "models.py: no exporter can verify .py files"),
-        ("models", 2, "models: no exporter can verify files without a suffix"),
+        ("models.py", 1, "no exporter knows '.py' files (models.py); known: '.onnx'"),
+        ("models", 1, "no exporter knows files without a suffix (models); known: '.onnx'"),
     ],
 )
 def test_files_that_cannot_be_verified(run: Run, file: str, code: int, message: str) -> None:

@@ -21,7 +21,9 @@ def test_code_prints_what_the_page_shows(path: Path) -> None:
     with empty_folder() as folder:
         shown = run(path.read_text(), folder)
     wrong = [f"shown:\n{e.block.text}\ncame:\n{e.text}" for e in shown if not e.agrees]
-    advice = f"python -m tests.docs.snippets {path.relative_to(ROOT)} writes what came into the page"
+    advice = (
+        f"python -m tests.docs.snippets {path.relative_to(ROOT)} writes what came into the page"
+    )
     assert not wrong, "\n".join([*wrong, advice])
 
 

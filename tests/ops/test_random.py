@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from graphctx_onnx.convert import convert
 
 import graphctx as gx
 from graphctx import Layer, ops
 from graphctx.ops.random import _hash_block, _key_words
 from graphctx.ops.table import TABLE
-from graphctx_onnx.convert import convert
 
 N = 1 << 18
 

@@ -1,0 +1,5 @@
+"""`python -m graphctx`: the command line."""
+
+from graphctx.cli import main
+
+main()
