@@ -8,8 +8,7 @@ share the nodes they did not change. `graph.nx` is the same graph as a networkx 
 from __future__ import annotations
 
 import enum
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graphctx.context import REQUIRED, UNSET, Domain, value_text
-from graphctx.errors import GraphctxError, ShapeError
-from graphctx.spec import Dim, Shape, TensorSpec, as_dtype, dtype_name, same_shape, shape_text
+from graphctx.errors import GraphctxError
+from graphctx.spec import Shape, TensorSpec, dtype_name, shape_text
 from graphctx.tree import LEAF, Structure
 
 if TYPE_CHECKING:
@@ -345,175 +344,6 @@ def map_outcome(outcome: Outcome, function: Callable[[Value], Value]) -> Outcome
     return outcome
 
 
-# -- building -------------------------------------------------------------------------------------
-
-
-class Builder:
-    """Makes nodes; equal nodes are made once.
-
-    Args:
-        merge_calls: whether equal nodes of different layer calls are one node too.
-    """
-
-    def __init__(self, *, merge_calls: bool = False) -> None:
-        self.nodes: list[Node] = []
-        self._made: dict[Any, Node] = {}
-        self._merge_calls = merge_calls
-
-    def _add(self, key: Any, node: Node, outputs: Iterable[tuple[Shape, Any]]) -> Node:
-        node.outputs = tuple(
-            Value(node, i, tuple(shape), dtype) for i, (shape, dtype) in enumerate(outputs)
-        )
-        self.nodes.append(node)
-        if key is not None:
-            self._made[key] = node
-        return node
-
-    def adopt(self, node: Node) -> Node:
-        """Take over an unchanged node of another graph, or the equal node that is here."""
-        key = self._key_of(node)
-        made = self._made.get(key)
-        if made is not None:
-            return made
-        self.nodes.append(node)
-        self._made[key] = node
-        return node
-
-    def _key_of(self, node: Node) -> Any:
-        if node.kind == "op":
-            return self.op_key(node.op, node.operands, node.attrs, node.call)
-        if node.kind == "select":
-            return ("select", tuple(map(id, node.operands)), _frozen(node.attrs["cases"]))
-        if node.kind == "constant":
-            if node.key is None:
-                node.key = constant_key(node.data)
-            return node.key
-        if node.kind == "weight":
-            return ("weight", id(node.data))
-        return (node.kind, node.name)
-
-    def op_key(
-        self, op: Any, operands: Sequence[Value | None], attrs: Mapping[str, Any], call: Call | None
-    ) -> Any:
-        """What makes two op nodes the same node."""
-        frozen = tuple(sorted((k, _frozen(v)) for k, v in attrs.items())) if attrs else ()
-        where = None if self._merge_calls else id(call)
-        return (op.name, tuple(map(id, operands)), frozen, where)
-
-    def input(self, spec: TensorSpec, name: str, role: str = "data") -> Value:
-        """A named input; `role` is `data` or `seed`."""
-        made = self._made.get(("input", name))
-        if made is None:
-            node = Node("input", name, attrs={"role": role} if role != "data" else None)
-            made = self._add(("input", name), node, [(spec.shape, spec.dtype)])
-        return made.output
-
-    def constant(self, array: Any, call: Call | None = None) -> Value:
-        """A constant; equal arrays are one node."""
-        array = np.asarray(array)
-        array = array.astype(as_dtype(array.dtype), copy=False)
-        key = constant_key(array)
-        made = self._made.get(key)
-        if made is None:
-            if array.flags.writeable:
-                array = array.copy() if array.size else array
-                array.flags.writeable = False
-            node = Node("constant", "constant", call=call, data=array)
-            node.key = key
-            made = self._add(key, node, [(array.shape, array.dtype)])
-            if array.ndim <= 1 and array.dtype.kind in "iu" and array.size <= 64:
-                made.output.dims = tuple(int(v) for v in array.reshape(-1))
-        return made.output
-
-    def weight(self, variable: Any, path: str, call: Call | None = None) -> Value:
-        """The node of a variable; one node however often it is read."""
-        made = self._made.get(("weight", id(variable)))
-        if made is None:
-            node = Node("weight", path, call=call, data=variable)
-            made = self._add(("weight", id(variable)), node, [(variable.shape, variable.dtype)])
-        return made.output
-
-    def context(self, argument: ContextArgument) -> Value:
-        """The node of a context argument."""
-        made = self._made.get(("context", argument.name))
-        if made is None:
-            dtype = {"float": np.dtype("float64"), "int": np.dtype("int64"),
-                     "bool": np.dtype(bool)}.get(argument.domain.kind)  # fmt: skip
-            node = Node("context", argument.name, data=argument)
-            made = self._add(("context", argument.name), node, [((), dtype)])
-        return made.output
-
-    def op(
-        self,
-        op: Op,
-        operands: Sequence[Value | None],
-        attrs: Mapping[str, Any],
-        call: Call | None = None,
-        source: str = "",
-    ) -> tuple[Value, ...]:
-        """An operator node; its shapes and dtypes are inferred.
-
-        Raises:
-            ShapeError, DTypeError: the operands do not fit; the message names the operator.
-        """
-        attrs = {k: v for k, v in attrs.items() if k not in op.defaults or op.defaults[k] != v}
-        while operands and operands[-1] is None:  # an operand left out is not one that is None
-            operands = operands[:-1]
-        key = self.op_key(op, operands, attrs, call)
-        made = self._made.get(key)
-        if made is None:
-            node = Node("op", op.name, tuple(operands), attrs, op=op, call=call, source=source)
-            made = self._add(key, node, op.infer_outputs(operands, attrs))
-            op.annotate(node)
-        return made.outputs
-
-    def select(
-        self, selector: Value, cases: Sequence[Any], arms: Sequence[Value],
-        call: Call | None = None, source: str = "",
-    ) -> Value:  # fmt: skip
-        """The node that picks one arm by the selector; equal arms are no node at all."""
-        first = arms[0]
-        if all(arm is first for arm in arms):
-            return first
-        for arm in arms[1:]:
-            if arm.dtype != first.dtype or not same_shape(arm.shape, first.shape):
-                raise ShapeError(f"select of {first.spec} and {arm.spec}")
-        key = ("select", (id(selector), *map(id, arms)), _frozen(tuple(cases)))
-        made = self._made.get(key)
-        if made is None:
-            node = Node(
-                "select", "select", (selector, *arms), {"cases": tuple(cases)},
-                call=call, source=source,
-            )  # fmt: skip
-            made = self._add(key, node, [(first.shape, first.dtype)])
-        return made.output
-
-
-def _frozen(value: Any) -> Any:
-    """A hashable stand-in that tells values of different types apart (`True` and `1`)."""
-    if isinstance(value, (tuple, list)):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, np.ndarray):
-        return constant_key(value)
-    if isinstance(value, float):
-        return ("float", value.hex())
-    try:
-        hash(value)
-    except TypeError:
-        return (type(value), id(value))
-    return (type(value), value)
-
-
-def constant_key(array: np.ndarray[Any, Any]) -> Any:
-    """What makes two constants the same constant; memory layout does: BLAS sums in its order."""
-    if array.dtype == object:
-        return ("constant", "string", array.shape, tuple(array.reshape(-1)))
-    data = array.tobytes()
-    if len(data) > 256:
-        data = hashlib.blake2b(data, digest_size=20).digest()
-    return ("constant", array.dtype.str, array.shape, data, array.flags.c_contiguous)
-
-
 # -- the graph ------------------------------------------------------------------------------------
 
 
@@ -642,63 +472,13 @@ class CallGraph:
         return found
 
     def __str__(self) -> str:
+        from graphctx.text import graph_text
+
         return graph_text(self)
 
     def __repr__(self) -> str:
         ops = sum(node.kind == "op" for node in self.nodes)
         return f"<CallGraph {self.name}: {ops} ops, contexts {list(self.contexts)}>"
-
-
-def rewrite(
-    graph: CallGraph,
-    transform: Callable[[Node, tuple[Value | None, ...], Builder], Sequence[Value] | None],
-    *,
-    merge_calls: bool = False,
-    **changes: Any,
-) -> CallGraph:
-    """Make a new graph node by node, in topological order.
-
-    Args:
-        graph: to rewrite; unchanged nodes are shared with it.
-        transform: is given a node, its operands in the new graph, and the builder; returns the
-            values that replace the node's outputs, or None to keep the node.
-        merge_calls: whether equal nodes of different layer calls become one.
-        changes: fields of the new graph.
-    """
-    builder = Builder(merge_calls=merge_calls)
-    new: dict[Value, Value] = {}
-    for node in graph.nodes:
-        operands = tuple(None if v is None else new[v] for v in node.operands)
-        made = transform(node, operands, builder)
-        outputs = rebuild(node, operands, builder) if made is None else made
-        for old, value in zip(node.outputs, outputs, strict=True):
-            new[old] = value
-    for value in graph.inputs:
-        if value not in new:
-            new[value] = builder.adopt(value.node).output
-    return graph.replace(
-        nodes=tuple(builder.nodes),
-        inputs=tuple(new[value] for value in graph.inputs),
-        outcome=map_outcome(graph.outcome, new.__getitem__),
-        **changes,
-    )
-
-
-def rebuild(node: Node, operands: tuple[Value | None, ...], builder: Builder) -> Sequence[Value]:
-    """The node on new operands: itself if they are the old ones."""
-    if all(a is b for a, b in zip(operands, node.operands, strict=True)):
-        return builder.adopt(node).outputs
-    if node.kind == "select":
-        selector, *arms = operands
-        assert selector is not None
-        return [
-            builder.select(
-                selector, node.attrs["cases"], [a for a in arms if a is not None],
-                node.call, node.source,
-            )
-        ]  # fmt: skip
-    assert node.op is not None
-    return builder.op(node.op, operands, node.attrs, node.call, node.source)
 
 
 def live_nodes(roots: Iterable[Value]) -> list[Node]:
@@ -723,101 +503,3 @@ def _bound_text(value: Any) -> str:
     if value is UNSET:
         return "default"
     return value_text(value) if isinstance(value, enum.Enum) else repr(value)
-
-
-# -- text -----------------------------------------------------------------------------------------
-
-
-def graph_text(graph: CallGraph) -> str:
-    """The canonical text of a graph: equal graphs have equal texts."""
-    ids = graph.ids
-
-    def ref(value: Value | None) -> str:
-        if value is None:
-            return "none"
-        node = value.node
-        if node.kind in ("op", "select"):
-            return ids[node] if len(node.outputs) == 1 else f"{ids[node]}.{value.index}"
-        return leaf_text(node)
-
-    rows: list[tuple[str, str]] = []
-    for node in graph.nodes:
-        if node.kind == "op":
-            arguments = [ref(v) for v in node.operands]
-            arguments += [f"{k}={attr_text(v)}" for k, v in sorted(node.attrs.items())]
-            rows.append((f"{ids[node]} = {node.name}({', '.join(arguments)})", node.path))
-        elif node.kind == "select":
-            arms = ", ".join(f"{value_text(case)}: {ref(v)}" for case, v in node.arms())
-            selector = node.operands[0]
-            assert selector is not None
-            name = selector.node.name if selector.node.kind == "context" else ref(selector)
-            rows.append((f"{ids[node]} = select {name} {{{arms}}}", node.path))
-    width = min(max((len(text) for text, _ in rows), default=0), 76)
-    inputs = ", ".join(
-        f"{v.node.name}: {dtype_name(v.dtype)}{shape_text(v.shape)}" for v in graph.inputs
-    )
-    if graph.seed is not None:
-        inputs += f"{', ' if inputs else ''}{graph.seed.node.name}: seed"
-    head = f"graph {graph.name} ({inputs})"
-    if graph.contexts:
-        head += f"  contexts ({', '.join(map(str, graph.contexts.values()))})"
-    lines = [head]
-    lines += [f"  {text:<{width}}  # {path}" if path else f"  {text}" for text, path in rows]
-    lines += _outcome_text(graph.outcome, ref, "  ")
-    return "\n".join(lines)
-
-
-def _outcome_text(outcome: Outcome, ref: Callable[[Value], str], indent: str) -> list[str]:
-    if isinstance(outcome, Raises):
-        return [f"{indent}raise {type(outcome.error).__name__}: {outcome.error}"]
-    if isinstance(outcome, Branch):
-        node = outcome.selector.node
-        lines = [f"{indent}select {node.name if node.kind == 'context' else ref(outcome.selector)}"]
-        for case, inner in outcome.cases:
-            lines.append(f"{indent}  {value_text(case)}:")
-            lines += _outcome_text(inner, ref, indent + "    ")
-        return lines
-    nest = outcome.structure.build(iter([_Verbatim(ref(v)) for v in outcome.values]))
-    lines = [f"{indent}return {nest!r}"]
-    lines += [f"{indent}state @{path} = {ref(v)}" for path, (_, v) in outcome.state.items()]
-    return lines
-
-
-class _Verbatim(str):
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def leaf_text(node: Node) -> str:
-    """An input, context argument, weight or constant as an operand is printed."""
-    if node.kind == "input":
-        return node.name
-    if node.kind == "context":
-        return f"${node.name}"
-    if node.kind == "weight":
-        return f"@{node.name}"
-    array = node.data
-    if array.size <= 8:
-        text = attr_text(array.tolist())
-        return (
-            text
-            if array.dtype in (np.float32, np.int64, np.bool_, object)
-            else f"{text}:{dtype_name(array.dtype)}"
-        )
-    digest = hashlib.blake2b(repr(constant_key(array)).encode(), digest_size=4).hexdigest()
-    return f"constant({node.output.spec} {digest})"
-
-
-def attr_text(value: Any) -> str:
-    """An attribute as it is printed."""
-    if isinstance(value, float):
-        return f"{value:.7g}" if value == value else "nan"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(attr_text(item) for item in value)}]"
-    if isinstance(value, np.dtype):
-        return dtype_name(value)
-    if isinstance(value, (str, Dim)):
-        return str(value)
-    return repr(value)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from graphctx.builder import Builder
 from graphctx.context import current_path, source_line
 from graphctx.errors import DTypeError, GraphctxError, ShapeError, TraceError
-from graphctx.graph import Builder, Call, Value
+from graphctx.graph import Call, Value
 from graphctx.spec import Dim, Shape, TensorSpec, shape_text
 
 if TYPE_CHECKING:

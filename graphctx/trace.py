@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from graphctx.builder import Builder
 from graphctx.collector import paused
 from graphctx.context import (
     GIVEN,
@@ -34,7 +34,6 @@ from graphctx.errors import ContextError, GraphctxError, TraceError, listing, su
 from graphctx.executor.interpret import picked, run_op
 from graphctx.graph import (
     Branch,
-    Builder,
     Call,
     CallGraph,
     Consumer,
@@ -45,13 +44,24 @@ from graphctx.graph import (
     Resolution,
     Returns,
     Value,
-    attr_text,
-    leaf_text,
 )
 from graphctx.layer import Layer, Variable, place, provided_where
 from graphctx.passes.prune import prune
+from graphctx.paths import (
+    Choice,
+    Decision,
+    Fork,
+    Leaf,
+    Raised,
+    Run,
+    Tree,
+    Unmergeable,
+    grow,
+    restrict,
+)
 from graphctx.spec import Dim, TensorSpec, same_shape
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, where
+from graphctx.text import expression_text
 from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
 
 
@@ -106,118 +116,6 @@ def trace(
 
 class _Restart(BaseException):
     pass
-
-
-# -- decisions ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A fork of the exploration.
-
-    Attributes:
-        key: identifies it: `("context", name)`, `("given", name)` or `("value", id)`.
-        selector: the value in the graph that decides at run time.
-        cases: the outcomes to explore.
-    """
-
-    key: tuple[str, Any]
-    selector: Value
-    cases: tuple[Any, ...]
-
-    @property
-    def label(self) -> str:
-        """What is decided, for messages."""
-        kind, name = self.key
-        return expression_text(self.selector) if kind == "value" else str(name)
-
-
-@dataclass
-class _Choice:
-    decision: Decision
-    index: int
-
-
-class Run:
-    """One execution of a layer's `call` on one path.
-
-    Attributes:
-        parent: the execution of the enclosing call.
-        known: decision key -> case, made in this run or further out.
-        labels: the same decisions for people: (name, case) in order.
-        state: variables assigned in this run.
-        absorbed: the enclosing run that took over this one's values, because there was one path.
-    """
-
-    __slots__ = ("absorbed", "choices", "known", "labels", "parent", "position", "state")
-
-    def __init__(self, parent: Run | None, choices: list[_Choice]) -> None:
-        self.parent = parent
-        self.known: dict[tuple[str, Any], Any] = dict(parent.known) if parent else {}
-        self.labels: tuple[tuple[str, Any], ...] = parent.labels if parent else ()
-        self.state: dict[Variable, Value] = {}
-        self.choices = choices
-        self.position = 0
-        self.absorbed: Run | None = None
-
-    def decide(self, decision: Decision) -> Any:
-        """The case of a decision on this path; the first case where it is new."""
-        key = decision.key
-        if key in self.known:
-            return self.known[key]
-        if self.position == len(self.choices):
-            self.choices.append(_Choice(decision, 0))
-        choice = self.choices[self.position]
-        if choice.decision.key != key:
-            raise TraceError(
-                f"the call is not deterministic: when it ran again, it asked for "
-                f"{decision.label!r} where it had asked for {choice.decision.label!r}; `call` must "
-                f"do the same for the same context"
-            )
-        self.position += 1
-        case = choice.decision.cases[choice.index]
-        self.known[key] = case
-        self.labels = (*self.labels, (decision.label, case))
-        return case
-
-    def lookup(self, variable: Variable) -> Value | None:
-        """The value last assigned to a variable on this path, if any."""
-        run: Run | None = self
-        while run is not None:
-            if variable in run.state:
-                return run.state[variable]
-            run = run.parent
-        return None
-
-
-@dataclass
-class _Leaf:
-    """What one path returned."""
-
-    value: Any
-    state: dict[Variable, Value]
-
-
-@dataclass
-class _Raised:
-    """What one path raised."""
-
-    error: Exception
-    source: str
-
-
-@dataclass
-class _Fork:
-    decision: Decision
-    branches: list[_Tree]
-
-
-_Tree = _Leaf | _Raised | _Fork
-
-
-class _Unmergeable(Exception):  # noqa: N818 - control flow, never seen by users
-    def __init__(self, decision: Decision) -> None:
-        self.decision = decision
 
 
 # -- the tracer -----------------------------------------------------------------------------------
@@ -348,10 +246,10 @@ class Tracer(Recorder):
                 f"({listing(takes)}), trace() was given {count}"
             )
 
-    def _outcome(self, tree: _Tree) -> Outcome:
-        if isinstance(tree, _Raised):
+    def _outcome(self, tree: Tree) -> Outcome:
+        if isinstance(tree, Raised):
             return Raises(tree.error, tree.source)
-        if isinstance(tree, _Fork):
+        if isinstance(tree, Fork):
             return Branch(
                 tree.decision.selector,
                 tuple(
@@ -404,23 +302,23 @@ class Tracer(Recorder):
 
     # -- exploring ----------------------------------------------------------------------------
 
-    def _explore(self, body: Callable[[], Any]) -> _Tree:
+    def _explore(self, body: Callable[[], Any]) -> Tree:
         """Run `body` once for every path through the decisions it asks for."""
         outer = self.run
-        choices: list[_Choice] = []
-        leaves: list[tuple[list[tuple[Decision, int]], _Tree]] = []
+        choices: list[Choice] = []
+        leaves: list[tuple[list[tuple[Decision, int]], Tree]] = []
         call = self._call
         while True:
             self.run = run = Run(outer, choices)
-            leaf: _Tree
+            leaf: Tree
             try:
-                leaf = _Leaf(self._returned(body()), run.state)
+                leaf = Leaf(self._returned(body()), run.state)
             except GraphctxError as error:
                 if not getattr(error, "_defer", False):
                     raise self._on_path(error, run, len(choices)) from None
-                leaf = _Raised(error, _raised_at(error))
+                leaf = Raised(error, _raised_at(error))
             except Exception as error:
-                leaf = _Raised(error, _raised_at(error))
+                leaf = Raised(error, _raised_at(error))
             finally:
                 self.run = outer
                 self._call = call
@@ -432,7 +330,7 @@ class Tracer(Recorder):
                 )
             if not choices:
                 run.absorbed = outer
-                if isinstance(leaf, _Raised):
+                if isinstance(leaf, Raised):
                     raise leaf.error
                 return leaf
             leaves.append(([(c.decision, c.index) for c in choices], leaf))
@@ -441,11 +339,11 @@ class Tracer(Recorder):
             if not choices:
                 break
             choices[-1].index += 1
-        if all(isinstance(leaf, _Raised) for _, leaf in leaves):
+        if all(isinstance(leaf, Raised) for _, leaf in leaves):
             first = leaves[0][1]
-            assert isinstance(first, _Raised)
+            assert isinstance(first, Raised)
             raise first.error
-        return _grow(leaves, 0)
+        return grow(leaves, 0)
 
     def _returned(self, value: Any) -> Any:
         """What a path returned, after a check that its tensors belong to the path."""
@@ -467,42 +365,42 @@ class Tracer(Recorder):
             error._on_path = True  # type: ignore[attr-defined]
         return error
 
-    def _merge(self, tree: _Tree) -> Any:
+    def _merge(self, tree: Tree) -> Any:
         """One result for the enclosing run; what cannot be merged it has to decide."""
         outer = self.run
         while True:
             try:
                 leaf = self._merged(tree)
-            except _Unmergeable as fork:
+            except Unmergeable as fork:
                 decision = fork.decision
-                tree = _restrict(tree, decision, outer.decide(decision))
+                tree = restrict(tree, decision, outer.decide(decision))
                 continue
-            if isinstance(leaf, _Raised):
+            if isinstance(leaf, Raised):
                 raise leaf.error
             outer.state.update(leaf.state)
             return map_leaves(leaf.value, self._own, lambda x: isinstance(x, Tensor))
 
-    def _merged(self, tree: _Tree) -> _Leaf | _Raised:
-        if not isinstance(tree, _Fork):
+    def _merged(self, tree: Tree) -> Leaf | Raised:
+        if not isinstance(tree, Fork):
             return tree
         leaves = [self._merged(branch) for branch in tree.branches]
         first = leaves[0]
-        if isinstance(first, _Raised):
+        if isinstance(first, Raised):
             same = all(
-                isinstance(leaf, _Raised) and repr(leaf.error) == repr(first.error)
+                isinstance(leaf, Raised) and repr(leaf.error) == repr(first.error)
                 for leaf in leaves
             )
             if same:
                 return first
-        if any(isinstance(leaf, _Raised) for leaf in leaves):
-            raise _Unmergeable(tree.decision)
+        if any(isinstance(leaf, Raised) for leaf in leaves):
+            raise Unmergeable(tree.decision)
         return self._select(tree.decision, leaves)  # type: ignore[arg-type]
 
-    def _select(self, decision: Decision, leaves: list[_Leaf]) -> _Leaf:
+    def _select(self, decision: Decision, leaves: list[Leaf]) -> Leaf:
         flat = [flatten(leaf.value, _is_output) for leaf in leaves]
         structure = flat[0][1]
         if not all(same_structure(structure, other) for _, other in flat[1:]):
-            raise _Unmergeable(decision)
+            raise Unmergeable(decision)
         merged = [
             self._select_one(decision, [found[i] for found, _ in flat])
             for i in range(len(flat[0][0]))
@@ -514,7 +412,7 @@ class Tracer(Recorder):
             state[variable] = self.builder.select(
                 decision.selector, decision.cases, arms, self._call, self.source
             )
-        return _Leaf(structure.build(iter(merged)), state)
+        return Leaf(structure.build(iter(merged)), state)
 
     def _select_one(self, decision: Decision, items: list[Any]) -> Any:
         first = items[0]
@@ -531,9 +429,9 @@ class Tracer(Recorder):
         weak = {isinstance(item, Tensor) and item.weak for item in items}
         for arm in arms[1:]:
             if arm.dtype != arms[0].dtype or not same_shape(arm.shape, arms[0].shape):
-                raise _Unmergeable(decision)
+                raise Unmergeable(decision)
         if len(weak) > 1:
-            raise _Unmergeable(decision)
+            raise Unmergeable(decision)
         value = self.builder.select(
             decision.selector, decision.cases, arms, self._call, self.source
         )
@@ -574,7 +472,7 @@ class Tracer(Recorder):
 
         outer_call = self._call
         tree = self._explore(body)
-        if isinstance(tree, _Leaf):
+        if isinstance(tree, Leaf):
             # One path: its values belong to the enclosing run as they are.
             self.run.state.update(tree.state)
             return tree.value
@@ -821,29 +719,6 @@ class Tracer(Recorder):
         self.run.state[variable] = new
 
 
-def _grow(leaves: list[tuple[list[tuple[Decision, int]], _Tree]], depth: int) -> _Tree:
-    """The decision tree of paths in depth-first order."""
-    first, leaf = leaves[0]
-    if len(first) == depth:
-        return leaf
-    decision = first[depth][0]
-    groups: dict[int, list[Any]] = {}
-    for path, item in leaves:
-        groups.setdefault(path[depth][1], []).append((path, item))
-    return _Fork(decision, [_grow(group, depth + 1) for group in groups.values()])
-
-
-def _restrict(tree: _Tree, decision: Decision, case: Any) -> _Tree:
-    """The part of a tree in which a decision has one case."""
-    if not isinstance(tree, _Fork):
-        return tree
-    if tree.decision.key == decision.key:
-        for known, branch in zip(tree.decision.cases, tree.branches, strict=True):
-            if known is case or same_static(known, case):
-                return _restrict(branch, decision, case)
-    return _Fork(tree.decision, [_restrict(b, decision, case) for b in tree.branches])
-
-
 def _provided_resolution(
     name: str, provided: Provided, frame: Frame, labels: tuple[tuple[str, Any], ...]
 ) -> Resolution:
@@ -856,29 +731,6 @@ def _provided_resolution(
         return Resolution(name, "block", text, "", provided.source, labels)
     how = "explicit" if provided.provider is frame else "inherited"
     return Resolution(name, how, text, provided.provider.path, provided.source, labels)
-
-
-_SYMBOLS = {
-    "Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Greater": ">", "GreaterOrEqual": ">=",
-    "Less": "<", "LessOrEqual": "<=", "Equal": "==", "And": "and", "Or": "or", "Pow": "**",
-}  # fmt: skip
-
-
-def expression_text(value: Value) -> str:
-    """A value that context decides, as an expression: `noise_scale > 0`."""
-    node = value.node
-    if node.kind == "context":
-        return node.name
-    if node.kind == "constant":
-        return attr_text(node.data.tolist()) if node.data.size <= 4 else "constant"
-    if node.kind != "op":
-        return leaf_text(node) if node.kind in ("input", "weight") else node.kind
-    operands = [expression_text(v) for v in node.operands if v is not None]
-    if node.name == "Cast":
-        return operands[0]
-    if node.name in _SYMBOLS and len(operands) == 2:
-        return f"{operands[0]} {_SYMBOLS[node.name]} {operands[1]}"
-    return f"{node.name}({', '.join(operands)})"
 
 
 def _raised_at(error: Exception) -> str:

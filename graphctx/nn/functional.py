@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.builder import Builder
 from graphctx.context import source_line
 from graphctx.errors import GraphctxError, LayerError, listing
-from graphctx.graph import Builder, Node, Returns, Value
+from graphctx.graph import Node, Returns, Value
 from graphctx.layer import Layer, Variable
 from graphctx.nn.sequential import name_children
 from graphctx.spec import Dim, TensorSpec, as_dim

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from graphctx.builder import Builder
 from graphctx.context import current
 from graphctx.errors import DTypeError, GraphctxError, TraceError
-from graphctx.graph import Builder
 from graphctx.ops.table import Op
 from graphctx.spec import Dim, TensorSpec
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, result_dtype, where

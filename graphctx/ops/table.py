@@ -199,7 +199,7 @@ class Op:
         """The inference's error for operands that the kernel refused, else the kernel's own."""
         if isinstance(error, GraphctxError):
             return error
-        from graphctx.graph import Builder
+        from graphctx.builder import Builder
 
         builder = Builder()
         try:

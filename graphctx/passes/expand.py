@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphctx.graph import Builder, Call, CallGraph, Node, Value, rewrite
+from graphctx.builder import Builder, rewrite
+from graphctx.graph import Call, CallGraph, Node, Value
 from graphctx.tensor import Recorder, Tensor
 
 

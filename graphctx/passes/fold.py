@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.builder import Builder
 from graphctx.executor.interpret import run_op
-from graphctx.graph import Builder, CallGraph, Node, Value
+from graphctx.graph import CallGraph, Node, Value
 from graphctx.passes.uses import state_variables, transformed, use_counts
 from graphctx.spec import Dim, is_static
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.graph import Builder, CallGraph, Node, Value
+from graphctx.builder import Builder
+from graphctx.graph import CallGraph, Node, Value
 from graphctx.ops.table import TABLE
 from graphctx.passes.simplify import new, permutation, replaces
 from graphctx.passes.uses import state_variables, transformed, use_counts

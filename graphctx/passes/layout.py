@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from graphctx.graph import Builder, CallGraph, Node, Value, rewrite
+from graphctx.builder import Builder, rewrite
+from graphctx.graph import CallGraph, Node, Value
 from graphctx.passes.cse import merge_common
 from graphctx.passes.prune import prune
 from graphctx.passes.simplify import made_by, new, permutation, simplify

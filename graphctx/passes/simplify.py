@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.graph import Builder, CallGraph, Node, Value
+from graphctx.builder import Builder
+from graphctx.graph import CallGraph, Node, Value
 from graphctx.ops.table import TABLE
 from graphctx.passes.uses import transformed
 from graphctx.spec import Dim, Shape, same_dim, same_shape

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.builder import Builder, rebuild
 from graphctx.collector import paused
 from graphctx.context import GIVEN, REQUIRED, UNSET, value_text
 from graphctx.errors import ContextError, GraphctxError, listing, suggest
 from graphctx.executor.interpret import run_op
 from graphctx.graph import (
     Branch,
-    Builder,
     CallGraph,
     ContextArgument,
     Contexts,
@@ -22,7 +22,6 @@ from graphctx.graph import (
     Value,
     map_outcome,
     outcome_values,
-    rebuild,
 )
 from graphctx.passes.prune import consistent, prune
 from graphctx.passes.state import drop_kept_state

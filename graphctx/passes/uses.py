@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from graphctx.graph import (
-    Branch,
-    Builder,
-    CallGraph,
-    Node,
-    Outcome,
-    Returns,
-    Value,
-    outcome_values,
-    rewrite,
-)
+from graphctx.builder import Builder, rewrite
+from graphctx.graph import Branch, CallGraph, Node, Outcome, Returns, Value, outcome_values
 
 Transform = Callable[[Node, tuple[Value | None, ...], Builder], Sequence[Value] | None]
 

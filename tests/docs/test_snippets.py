@@ -19,7 +19,7 @@ def name(path: Path) -> str:
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_code_prints_what_the_page_shows(path: Path) -> None:
     with empty_folder() as folder:
-        shown = run(path.read_text(), folder)
+        shown = run(path.read_text(encoding="utf-8"), folder)
     wrong = [f"shown:\n{e.block.text}\ncame:\n{e.text}" for e in shown if not e.agrees]
     advice = (
         f"python -m tests.docs.snippets {path.relative_to(ROOT)} writes what came into the page"
@@ -29,7 +29,9 @@ def test_code_prints_what_the_page_shows(path: Path) -> None:
 
 @pytest.mark.parametrize("path", WRITTEN, ids=name)
 def test_links_lead_somewhere(path: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if re.match(r"[a-z]+:", target):
             continue
@@ -41,7 +43,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def anchors(path: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
 
 

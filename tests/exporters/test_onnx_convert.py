@@ -17,7 +17,8 @@ from onnx import TensorProto, numpy_helper
 
 import graphctx as gx
 from graphctx import Dim, ExportError, TensorSpec, ops
-from graphctx.graph import Builder, Returns, live_nodes
+from graphctx.builder import Builder
+from graphctx.graph import Returns, live_nodes
 from graphctx.ops.table import TABLE
 from graphctx.tree import LEAF, Structure
 from tests.exporters import onnx_models as models

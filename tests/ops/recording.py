@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.builder import Builder
 from graphctx.executor.interpret import interpret
-from graphctx.graph import Builder, CallGraph, Contexts, Returns
+from graphctx.graph import CallGraph, Contexts, Returns
 from graphctx.spec import TensorSpec
 from graphctx.tensor import Recorder, Tensor
 from graphctx.tree import LEAF

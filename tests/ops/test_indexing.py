@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphctx.ops as ops
+from graphctx.builder import Builder
 from graphctx.context import Frame, current
 from graphctx.errors import DTypeError, ShapeError, TraceError
 from graphctx.executor.interpret import interpret
-from graphctx.graph import Builder, CallGraph, Contexts, Returns
+from graphctx.graph import CallGraph, Contexts, Returns
 from graphctx.ops.table import TABLE
 from graphctx.spec import Dim, TensorSpec, evaluate
 from graphctx.tensor import Recorder, Tensor

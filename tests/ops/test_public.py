@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from graphctx import ops
+from graphctx.builder import Builder
 from graphctx.errors import DTypeError, GraphctxError, ShapeError
-from graphctx.graph import Builder
 from graphctx.spec import TensorSpec
 from graphctx.tensor import Recorder, Tensor
 from tests.ops.recording import record, run

@@ -12,9 +12,10 @@ import onnx
 import pytest
 
 import graphctx.ops
+from graphctx.builder import Builder
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.executor.interpret import interpret
-from graphctx.graph import Builder, CallGraph, Contexts, Returns, Value
+from graphctx.graph import CallGraph, Contexts, Returns, Value
 from graphctx.ops.table import TABLE, Op
 from graphctx.spec import Dim, TensorSpec, evaluate, is_static
 from graphctx.tensor import Recorder, Tensor

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 import graphctx.ops  # noqa: F401 - fills the table
+from graphctx.builder import Builder
 from graphctx.context import Domain
 from graphctx.executor.interpret import interpret
 from graphctx.graph import (
-    Builder,
     Call,
     CallGraph,
     Consumer,

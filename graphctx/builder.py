@@ -1,0 +1,234 @@
+"""Making nodes and graphs: equal nodes are made once; passes rewrite a graph node by node."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphctx.errors import ShapeError
+from graphctx.graph import Call, CallGraph, ContextArgument, Node, Value, map_outcome
+from graphctx.spec import Shape, TensorSpec, as_dtype, same_shape
+
+if TYPE_CHECKING:
+    from graphctx.ops.table import Op
+
+
+class Builder:
+    """Makes nodes; equal nodes are made once.
+
+    Args:
+        merge_calls: whether equal nodes of different layer calls are one node too.
+    """
+
+    def __init__(self, *, merge_calls: bool = False) -> None:
+        self.nodes: list[Node] = []
+        self._made: dict[Any, Node] = {}
+        self._merge_calls = merge_calls
+
+    def _add(self, key: Any, node: Node, outputs: Iterable[tuple[Shape, Any]]) -> Node:
+        node.outputs = tuple(
+            Value(node, i, tuple(shape), dtype) for i, (shape, dtype) in enumerate(outputs)
+        )
+        self.nodes.append(node)
+        if key is not None:
+            self._made[key] = node
+        return node
+
+    def adopt(self, node: Node) -> Node:
+        """Take over an unchanged node of another graph, or the equal node that is here."""
+        key = self._key_of(node)
+        made = self._made.get(key)
+        if made is not None:
+            return made
+        self.nodes.append(node)
+        self._made[key] = node
+        return node
+
+    def _key_of(self, node: Node) -> Any:
+        if node.kind == "op":
+            return self.op_key(node.op, node.operands, node.attrs, node.call)
+        if node.kind == "select":
+            return ("select", tuple(map(id, node.operands)), _frozen(node.attrs["cases"]))
+        if node.kind == "constant":
+            if node.key is None:
+                node.key = constant_key(node.data)
+            return node.key
+        if node.kind == "weight":
+            return ("weight", id(node.data))
+        return (node.kind, node.name)
+
+    def op_key(
+        self, op: Any, operands: Sequence[Value | None], attrs: Mapping[str, Any], call: Call | None
+    ) -> Any:
+        """What makes two op nodes the same node."""
+        frozen = tuple(sorted((k, _frozen(v)) for k, v in attrs.items())) if attrs else ()
+        where = None if self._merge_calls else id(call)
+        return (op.name, tuple(map(id, operands)), frozen, where)
+
+    def input(self, spec: TensorSpec, name: str, role: str = "data") -> Value:
+        """A named input; `role` is `data` or `seed`."""
+        made = self._made.get(("input", name))
+        if made is None:
+            node = Node("input", name, attrs={"role": role} if role != "data" else None)
+            made = self._add(("input", name), node, [(spec.shape, spec.dtype)])
+        return made.output
+
+    def constant(self, array: Any, call: Call | None = None) -> Value:
+        """A constant; equal arrays are one node."""
+        array = np.asarray(array)
+        array = array.astype(as_dtype(array.dtype), copy=False)
+        key = constant_key(array)
+        made = self._made.get(key)
+        if made is None:
+            if array.flags.writeable:
+                array = array.copy() if array.size else array
+                array.flags.writeable = False
+            node = Node("constant", "constant", call=call, data=array)
+            node.key = key
+            made = self._add(key, node, [(array.shape, array.dtype)])
+            if array.ndim <= 1 and array.dtype.kind in "iu" and array.size <= 64:
+                made.output.dims = tuple(int(v) for v in array.reshape(-1))
+        return made.output
+
+    def weight(self, variable: Any, path: str, call: Call | None = None) -> Value:
+        """The node of a variable; one node however often it is read."""
+        made = self._made.get(("weight", id(variable)))
+        if made is None:
+            node = Node("weight", path, call=call, data=variable)
+            made = self._add(("weight", id(variable)), node, [(variable.shape, variable.dtype)])
+        return made.output
+
+    def context(self, argument: ContextArgument) -> Value:
+        """The node of a context argument."""
+        made = self._made.get(("context", argument.name))
+        if made is None:
+            dtype = {"float": np.dtype("float64"), "int": np.dtype("int64"),
+                     "bool": np.dtype(bool)}.get(argument.domain.kind)  # fmt: skip
+            node = Node("context", argument.name, data=argument)
+            made = self._add(("context", argument.name), node, [((), dtype)])
+        return made.output
+
+    def op(
+        self,
+        op: Op,
+        operands: Sequence[Value | None],
+        attrs: Mapping[str, Any],
+        call: Call | None = None,
+        source: str = "",
+    ) -> tuple[Value, ...]:
+        """An operator node; its shapes and dtypes are inferred.
+
+        Raises:
+            ShapeError, DTypeError: the operands do not fit; the message names the operator.
+        """
+        attrs = {k: v for k, v in attrs.items() if k not in op.defaults or op.defaults[k] != v}
+        while operands and operands[-1] is None:  # an operand left out is not one that is None
+            operands = operands[:-1]
+        key = self.op_key(op, operands, attrs, call)
+        made = self._made.get(key)
+        if made is None:
+            node = Node("op", op.name, tuple(operands), attrs, op=op, call=call, source=source)
+            made = self._add(key, node, op.infer_outputs(operands, attrs))
+            op.annotate(node)
+        return made.outputs
+
+    def select(
+        self, selector: Value, cases: Sequence[Any], arms: Sequence[Value],
+        call: Call | None = None, source: str = "",
+    ) -> Value:  # fmt: skip
+        """The node that picks one arm by the selector; equal arms are no node at all."""
+        first = arms[0]
+        if all(arm is first for arm in arms):
+            return first
+        for arm in arms[1:]:
+            if arm.dtype != first.dtype or not same_shape(arm.shape, first.shape):
+                raise ShapeError(f"select of {first.spec} and {arm.spec}")
+        key = ("select", (id(selector), *map(id, arms)), _frozen(tuple(cases)))
+        made = self._made.get(key)
+        if made is None:
+            node = Node(
+                "select", "select", (selector, *arms), {"cases": tuple(cases)},
+                call=call, source=source,
+            )  # fmt: skip
+            made = self._add(key, node, [(first.shape, first.dtype)])
+        return made.output
+
+
+def _frozen(value: Any) -> Any:
+    """A hashable stand-in that tells values of different types apart (`True` and `1`)."""
+    if isinstance(value, (tuple, list)):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return constant_key(value)
+    if isinstance(value, float):
+        return ("float", value.hex())
+    try:
+        hash(value)
+    except TypeError:
+        return (type(value), id(value))
+    return (type(value), value)
+
+
+def constant_key(array: np.ndarray[Any, Any]) -> Any:
+    """What makes two constants the same constant; memory layout does: BLAS sums in its order."""
+    if array.dtype == object:
+        return ("constant", "string", array.shape, tuple(array.reshape(-1)))
+    data = array.tobytes()
+    if len(data) > 256:
+        data = hashlib.blake2b(data, digest_size=20).digest()
+    return ("constant", array.dtype.str, array.shape, data, array.flags.c_contiguous)
+
+
+def rewrite(
+    graph: CallGraph,
+    transform: Callable[[Node, tuple[Value | None, ...], Builder], Sequence[Value] | None],
+    *,
+    merge_calls: bool = False,
+    **changes: Any,
+) -> CallGraph:
+    """Make a new graph node by node, in topological order.
+
+    Args:
+        graph: to rewrite; unchanged nodes are shared with it.
+        transform: is given a node, its operands in the new graph, and the builder; returns the
+            values that replace the node's outputs, or None to keep the node.
+        merge_calls: whether equal nodes of different layer calls become one.
+        changes: fields of the new graph.
+    """
+    builder = Builder(merge_calls=merge_calls)
+    new: dict[Value, Value] = {}
+    for node in graph.nodes:
+        operands = tuple(None if v is None else new[v] for v in node.operands)
+        made = transform(node, operands, builder)
+        outputs = rebuild(node, operands, builder) if made is None else made
+        for old, value in zip(node.outputs, outputs, strict=True):
+            new[old] = value
+    for value in graph.inputs:
+        if value not in new:
+            new[value] = builder.adopt(value.node).output
+    return graph.replace(
+        nodes=tuple(builder.nodes),
+        inputs=tuple(new[value] for value in graph.inputs),
+        outcome=map_outcome(graph.outcome, new.__getitem__),
+        **changes,
+    )
+
+
+def rebuild(node: Node, operands: tuple[Value | None, ...], builder: Builder) -> Sequence[Value]:
+    """The node on new operands: itself if they are the old ones."""
+    if all(a is b for a, b in zip(operands, node.operands, strict=True)):
+        return builder.adopt(node).outputs
+    if node.kind == "select":
+        selector, *arms = operands
+        assert selector is not None
+        return [
+            builder.select(
+                selector, node.attrs["cases"], [a for a in arms if a is not None],
+                node.call, node.source,
+            )
+        ]  # fmt: skip
+    assert node.op is not None
+    return builder.op(node.op, operands, node.attrs, node.call, node.source)

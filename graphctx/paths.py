@@ -1,0 +1,155 @@
+"""What a path-exploring tracer keeps track of: decisions, runs, and the tree of what runs returned.
+
+A `Decision` is a fork: a context argument's value, or the truth of a predicate on one. A `Run` is
+one execution of a layer's `call`, on one path through its decisions; the paths of a call make a
+tree of `Fork`s whose leaves are what each path returned or raised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphctx.errors import TraceError
+from graphctx.graph import Value
+from graphctx.layer import Variable
+from graphctx.text import expression_text
+from graphctx.tree import same_static
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A fork of the exploration.
+
+    Attributes:
+        key: identifies it: `("context", name)`, `("given", name)` or `("value", id)`.
+        selector: the value in the graph that decides at run time.
+        cases: the outcomes to explore.
+    """
+
+    key: tuple[str, Any]
+    selector: Value
+    cases: tuple[Any, ...]
+
+    @property
+    def label(self) -> str:
+        """What is decided, for messages."""
+        kind, name = self.key
+        return expression_text(self.selector) if kind == "value" else str(name)
+
+
+@dataclass
+class Choice:
+    """The case that is taken of a decision, by its index."""
+
+    decision: Decision
+    index: int
+
+
+class Run:
+    """One execution of a layer's `call` on one path.
+
+    Attributes:
+        parent: the execution of the enclosing call.
+        known: decision key -> case, made in this run or further out.
+        labels: the same decisions for people: (name, case) in order.
+        state: variables assigned in this run.
+        absorbed: the enclosing run that took over this one's values, because there was one path.
+    """
+
+    __slots__ = ("absorbed", "choices", "known", "labels", "parent", "position", "state")
+
+    def __init__(self, parent: Run | None, choices: list[Choice]) -> None:
+        self.parent = parent
+        self.known: dict[tuple[str, Any], Any] = dict(parent.known) if parent else {}
+        self.labels: tuple[tuple[str, Any], ...] = parent.labels if parent else ()
+        self.state: dict[Variable, Value] = {}
+        self.choices = choices
+        self.position = 0
+        self.absorbed: Run | None = None
+
+    def decide(self, decision: Decision) -> Any:
+        """The case of a decision on this path; the first case where it is new."""
+        key = decision.key
+        if key in self.known:
+            return self.known[key]
+        if self.position == len(self.choices):
+            self.choices.append(Choice(decision, 0))
+        choice = self.choices[self.position]
+        if choice.decision.key != key:
+            raise TraceError(
+                f"the call is not deterministic: when it ran again, it asked for "
+                f"{decision.label!r} where it had asked for {choice.decision.label!r}; `call` must "
+                f"do the same for the same context"
+            )
+        self.position += 1
+        case = choice.decision.cases[choice.index]
+        self.known[key] = case
+        self.labels = (*self.labels, (decision.label, case))
+        return case
+
+    def lookup(self, variable: Variable) -> Value | None:
+        """The value last assigned to a variable on this path, if any."""
+        run: Run | None = self
+        while run is not None:
+            if variable in run.state:
+                return run.state[variable]
+            run = run.parent
+        return None
+
+
+@dataclass
+class Leaf:
+    """What one path returned."""
+
+    value: Any
+    state: dict[Variable, Value]
+
+
+@dataclass
+class Raised:
+    """What one path raised."""
+
+    error: Exception
+    source: str
+
+
+@dataclass
+class Fork:
+    """A decision, and what each of its cases led to."""
+
+    decision: Decision
+    branches: list[Tree]
+
+
+Tree = Leaf | Raised | Fork
+
+
+class Unmergeable(Exception):  # noqa: N818 - control flow, never seen by users
+    """The cases of a decision gave results that no select can merge."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+
+
+def grow(leaves: list[tuple[list[tuple[Decision, int]], Tree]], depth: int) -> Tree:
+    """The decision tree of paths in depth-first order."""
+    first, leaf = leaves[0]
+    if len(first) == depth:
+        return leaf
+    decision = first[depth][0]
+    groups: dict[int, list[Any]] = {}
+    for path, item in leaves:
+        groups.setdefault(path[depth][1], []).append((path, item))
+    return Fork(decision, [grow(group, depth + 1) for group in groups.values()])
+
+
+def restrict(tree: Tree, decision: Decision, case: Any) -> Tree:
+    """The part of a tree in which a decision has one case."""
+    if not isinstance(tree, Fork):
+        return tree
+    if tree.decision.key == decision.key:
+        for known, branch in zip(tree.decision.cases, tree.branches, strict=True):
+            if known is case or same_static(known, case):
+                return restrict(branch, decision, case)
+    return Fork(tree.decision, [restrict(b, decision, case) for b in tree.branches])

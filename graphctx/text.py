@@ -1,0 +1,132 @@
+"""The canonical text of a graph, and of its parts: what people read and golden tests compare."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphctx.builder import constant_key
+from graphctx.context import value_text
+from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value
+from graphctx.spec import Dim, dtype_name, shape_text
+
+
+def graph_text(graph: CallGraph) -> str:
+    """The canonical text of a graph: equal graphs have equal texts."""
+    ids = graph.ids
+
+    def ref(value: Value | None) -> str:
+        if value is None:
+            return "none"
+        node = value.node
+        if node.kind in ("op", "select"):
+            return ids[node] if len(node.outputs) == 1 else f"{ids[node]}.{value.index}"
+        return leaf_text(node)
+
+    rows: list[tuple[str, str]] = []
+    for node in graph.nodes:
+        if node.kind == "op":
+            arguments = [ref(v) for v in node.operands]
+            arguments += [f"{k}={attr_text(v)}" for k, v in sorted(node.attrs.items())]
+            rows.append((f"{ids[node]} = {node.name}({', '.join(arguments)})", node.path))
+        elif node.kind == "select":
+            arms = ", ".join(f"{value_text(case)}: {ref(v)}" for case, v in node.arms())
+            selector = node.operands[0]
+            assert selector is not None
+            name = selector.node.name if selector.node.kind == "context" else ref(selector)
+            rows.append((f"{ids[node]} = select {name} {{{arms}}}", node.path))
+    width = min(max((len(text) for text, _ in rows), default=0), 76)
+    inputs = ", ".join(
+        f"{v.node.name}: {dtype_name(v.dtype)}{shape_text(v.shape)}" for v in graph.inputs
+    )
+    if graph.seed is not None:
+        inputs += f"{', ' if inputs else ''}{graph.seed.node.name}: seed"
+    head = f"graph {graph.name} ({inputs})"
+    if graph.contexts:
+        head += f"  contexts ({', '.join(map(str, graph.contexts.values()))})"
+    lines = [head]
+    lines += [f"  {text:<{width}}  # {path}" if path else f"  {text}" for text, path in rows]
+    lines += _outcome_text(graph.outcome, ref, "  ")
+    return "\n".join(lines)
+
+
+def _outcome_text(outcome: Outcome, ref: Callable[[Value], str], indent: str) -> list[str]:
+    if isinstance(outcome, Raises):
+        return [f"{indent}raise {type(outcome.error).__name__}: {outcome.error}"]
+    if isinstance(outcome, Branch):
+        node = outcome.selector.node
+        lines = [f"{indent}select {node.name if node.kind == 'context' else ref(outcome.selector)}"]
+        for case, inner in outcome.cases:
+            lines.append(f"{indent}  {value_text(case)}:")
+            lines += _outcome_text(inner, ref, indent + "    ")
+        return lines
+    nest = outcome.structure.build(iter([_Verbatim(ref(v)) for v in outcome.values]))
+    lines = [f"{indent}return {nest!r}"]
+    lines += [f"{indent}state @{path} = {ref(v)}" for path, (_, v) in outcome.state.items()]
+    return lines
+
+
+class _Verbatim(str):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def leaf_text(node: Node) -> str:
+    """An input, context argument, weight or constant as an operand is printed."""
+    if node.kind == "input":
+        return node.name
+    if node.kind == "context":
+        return f"${node.name}"
+    if node.kind == "weight":
+        return f"@{node.name}"
+    array = node.data
+    if array.size <= 8:
+        text = attr_text(array.tolist())
+        return (
+            text
+            if array.dtype in (np.float32, np.int64, np.bool_, object)
+            else f"{text}:{dtype_name(array.dtype)}"
+        )
+    digest = hashlib.blake2b(repr(constant_key(array)).encode(), digest_size=4).hexdigest()
+    return f"constant({node.output.spec} {digest})"
+
+
+def attr_text(value: Any) -> str:
+    """An attribute as it is printed."""
+    if isinstance(value, float):
+        return f"{value:.7g}" if value == value else "nan"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(attr_text(item) for item in value)}]"
+    if isinstance(value, np.dtype):
+        return dtype_name(value)
+    if isinstance(value, (str, Dim)):
+        return str(value)
+    return repr(value)
+
+
+_SYMBOLS = {
+    "Add": "+", "Sub": "-", "Mul": "*", "Div": "/", "Greater": ">", "GreaterOrEqual": ">=",
+    "Less": "<", "LessOrEqual": "<=", "Equal": "==", "And": "and", "Or": "or", "Pow": "**",
+}  # fmt: skip
+
+
+def expression_text(value: Value) -> str:
+    """A value that context decides, as an expression: `noise_scale > 0`."""
+    node = value.node
+    if node.kind == "context":
+        return node.name
+    if node.kind == "constant":
+        return attr_text(node.data.tolist()) if node.data.size <= 4 else "constant"
+    if node.kind != "op":
+        return leaf_text(node) if node.kind in ("input", "weight") else node.kind
+    operands = [expression_text(v) for v in node.operands if v is not None]
+    if node.name == "Cast":
+        return operands[0]
+    if node.name in _SYMBOLS and len(operands) == 2:
+        return f"{operands[0]} {_SYMBOLS[node.name]} {operands[1]}"
+    return f"{node.name}({', '.join(operands)})"
