@@ -337,6 +337,17 @@ class Tensor(ArrayOperators):
     def __float__(self) -> float:
         return float(self.recorder.python_value(self, "float"))
 
+    def __hash__(self) -> int:
+        # A context number as the key of a dict: its Python value is asked for, as by int().
+        if self.weak:
+            return hash(self.recorder.python_value(self, "hash"))
+        return id(self)
+
+    def __format__(self, spec: str) -> str:
+        if self.weak:
+            return format(self.recorder.python_value(self, "format"), spec)
+        return format(repr(self), spec)
+
     def __round__(self, digits: int | None = None) -> Any:
         return round(float(self), digits) if digits is not None else round(float(self))
 

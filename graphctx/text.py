@@ -115,7 +115,7 @@ _SYMBOLS = {
 }  # fmt: skip
 
 
-def expression_text(value: Value) -> str:
+def expression_text(value: Value, depth: int = 4) -> str:
     """A value that context decides, as an expression: `noise_scale > 0`."""
     node = value.node
     if node.kind == "context":
@@ -124,7 +124,9 @@ def expression_text(value: Value) -> str:
         return attr_text(node.data.tolist()) if node.data.size <= 4 else "constant"
     if node.kind != "op":
         return leaf_text(node) if node.kind in ("input", "weight") else node.kind
-    operands = [expression_text(v) for v in node.operands if v is not None]
+    if depth == 0:
+        return "..."
+    operands = [expression_text(v, depth - 1) for v in node.operands if v is not None]
     if node.name == "Cast":
         return operands[0]
     if node.name in _SYMBOLS and len(operands) == 2:

@@ -31,7 +31,6 @@ from graphctx.context import (
     value_text,
 )
 from graphctx.errors import ContextError, GraphctxError, TraceError, listing, suggest
-from graphctx.executor.interpret import picked, run_op
 from graphctx.graph import (
     Branch,
     Call,
@@ -47,6 +46,7 @@ from graphctx.graph import (
 )
 from graphctx.layer import Layer, Variable, place, provided_where
 from graphctx.passes.prune import prune
+from graphctx.passes.specialize import Evaluator
 from graphctx.paths import (
     Choice,
     Decision,
@@ -654,18 +654,8 @@ class Tracer(Recorder):
 
     def _evaluate(self, value: Value) -> Any:
         """The array of a value whose context arguments are all decided on this path."""
-        node = value.node
-        if node.kind == "constant":
-            return node.data
-        if node.kind == "context":
-            return np.asarray(self.run.known["context", node.name])
-        if node.kind == "select":
-            selector = node.operands[0]
-            assert selector is not None
-            return self._evaluate(picked(node, self._evaluate(selector)))
-        operands = [None if v is None else self._evaluate(v) for v in node.operands]
-        with np.errstate(all="ignore"):
-            return run_op(node, operands)[value.index]
+        known = {name: case for (kind, name), case in self.run.known.items() if kind == "context"}
+        return Evaluator(known).evaluate(value)
 
     # -- recorder hooks -----------------------------------------------------------------------
 

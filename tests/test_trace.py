@@ -258,7 +258,7 @@ def test_predicates_on_numbers_are_explored() -> None:
         np.testing.assert_array_equal(open_program(X, scale=scale), expected)
 
 
-@pytest.mark.parametrize("use", ["range", "axis", "index", "int", "round", "math"])
+@pytest.mark.parametrize("use", ["range", "axis", "index", "int", "round", "math", "key", "format"])
 def test_a_number_whose_python_value_is_asked_for(use: str) -> None:
     class Asks(Layer):
         def call(self, x: Any, n: Context[int] = 1) -> Any:
@@ -274,6 +274,10 @@ def test_a_number_whose_python_value_is_asked_for(use: str) -> None:
                 return x + [10, 20, 30][n]
             if use == "int":
                 return x + int(n) * 2
+            if use == "key":
+                return x + {0: 5, 1: 6}[n]
+            if use == "format":
+                return x + {"n=0": 5, "n=1": 6}[f"n={n}"]
             if use == "round":
                 return x + round(n)
             return x + math.sqrt(n)

@@ -116,7 +116,7 @@ def default_of(graph: CallGraph, argument: ContextArgument) -> Any:
 @paused()
 def bind(graph: CallGraph, assignment: Mapping[str, Any]) -> CallGraph:
     """The residual graph for checked values (`UNSET`: every consumer sees its own default)."""
-    evaluator = _Evaluator(assignment)
+    evaluator = Evaluator(assignment)
     outcome = evaluator.resolve(graph.outcome)
     builder = Builder()
     new: dict[Value, Value] = {}
@@ -149,7 +149,7 @@ def bind(graph: CallGraph, assignment: Mapping[str, Any]) -> CallGraph:
     return prune(residual)
 
 
-class _Evaluator:
+class Evaluator:
     """What the assignment decides: context expressions, and so selects and outcomes."""
 
     def __init__(self, assignment: Mapping[str, Any]) -> None:
@@ -260,7 +260,7 @@ def _not_traced(name: str, cases: Any, value: Any) -> ContextError:
     )
 
 
-def _needed(outcome: Outcome, evaluator: _Evaluator) -> list[Node]:
+def _needed(outcome: Outcome, evaluator: Evaluator) -> list[Node]:
     """The nodes the outcome depends on, each after its operands; arms not taken are not entered."""
     order: list[Node] = []
     seen: set[int] = set()

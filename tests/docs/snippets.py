@@ -115,16 +115,21 @@ def run(page: str, folder: Path) -> list[Shown]:
                 assert error is not None, f"no error was raised:\n{block.text}"
                 message = f"{type(error).__name__}: {error}"
                 agrees = matches(block.text, message, words=True)
-                wrapped = textwrap.fill(
-                    message, WIDTH, break_long_words=False, break_on_hyphens=False
-                )
-                shown.append(Shown(block, wrapped + "\n", agrees))
+                lines = [line for text in message.split("\n") for line in _wrapped(text)]
+                shown.append(Shown(block, "\n".join([*lines, ""]), agrees))
                 error = None
         _require_shown(printed, error)
     finally:
         del sys.modules["model"]
         sys.path[:] = search_path  # a command adds the folder of its model
     return shown
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(
+        line, WIDTH, subsequent_indent=" " * (len(line) - len(line.lstrip())),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _require_shown(printed: str | None, error: Exception | None) -> None:
