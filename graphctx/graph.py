@@ -167,7 +167,6 @@ class Call:
         source: where it was called.
         conditions: sets of decisions under which it was called; one empty set: always.
         resolutions: how its context arguments were resolved.
-        variables: weights the layer owns: (path, number of elements).
     """
 
     path: str

@@ -62,11 +62,35 @@ def _add_call(result: nx.MultiDiGraph, call: Call, graph: CallGraph) -> None:
         name, kind="call", path=call.path, layer=call.layer, conditions=conditions,
         source=call.source,
     )  # fmt: skip
+    for edge in _context_edges(call):
+        source = edge.pop("origin")
+        if source in result:
+            result.add_edge(source, name, kind="context", **edge)
+
+
+def _context_edges(call: Call) -> list[dict[str, Any]]:
+    """One edge for every way in which an argument of a call gets its value.
+
+    What the graph leaves open comes from the context node; what the model itself writes comes from
+    the call in whose code it is written: the provider, or for a value given in this very call (or
+    in a block) the caller.
+    """
+    edges: dict[tuple[str, ...], dict[str, Any]] = {}
     for resolution in call.resolutions:
-        source = f"context:{resolution.argument}"
-        if resolution.how == "caller" and source in result:
-            result.add_edge(
-                source, name, kind="context", argument=resolution.argument,
-                how="inherited" if call.parent is not None else "explicit",
-                provider=resolution.provider, source=resolution.source,
-            )  # fmt: skip
+        how, provider = resolution.how, resolution.provider
+        if how == "caller":
+            origin = f"context:{resolution.argument}"
+            how = "inherited" if call.parent is not None else "explicit"
+            provider = call.path.split("/")[0]
+        elif how == "inherited":
+            origin = f"call:{provider}"
+        else:
+            provider = call.parent.path if call.parent is not None else ""
+            origin = f"call:{provider}"
+        edge = {
+            "origin": origin, "argument": resolution.argument, "how": how, "provider": provider,
+            "value": resolution.value, "source": resolution.source,
+        }  # fmt: skip
+        known = edges.setdefault(tuple(edge.values()), {**edge, "conditions": []})
+        known["conditions"].append(dict(resolution.conditions))
+    return list(edges.values())

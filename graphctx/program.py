@@ -12,10 +12,11 @@ import numpy as np
 from graphctx.context import check_seed, current_seed, fresh_seed
 from graphctx.errors import ContextError, InputError, listing, suggest
 from graphctx.executor.codegen import Code, generate
-from graphctx.graph import CallGraph, Raises, Value
+from graphctx.graph import Branch, CallGraph, Raises, Value
 from graphctx.passes import optimize
 from graphctx.passes.specialize import bind, check_value, default_of
 from graphctx.spec import Dim, dtype_name, shape_text
+from graphctx.text import expression_text
 from graphctx.tree import Structure
 
 if TYPE_CHECKING:
@@ -67,7 +68,13 @@ def compile(
     residual = bind(graph, assignment)
     if isinstance(residual.outcome, Raises):
         raise residual.outcome.error
-    residual.returns  # noqa: B018 - raises where an open argument decides the structure
+    if isinstance(residual.outcome, Branch):
+        decides = residual.outcome.selector.node
+        raise ContextError(
+            f"{graph.name}: what the model returns depends on "
+            f"{decides.name if decides.kind == 'context' else expression_text(decides.output)!r}, "
+            f"so it cannot be left to run time; give it a value"
+        )
     return Program(optimize(residual.freeze()), name=name)
 
 
@@ -299,7 +306,9 @@ class Program:
         return summary(self.graph, title=f"{self.name} ({self.graph.bound_text()})")
 
     def __repr__(self) -> str:
-        return f"<Program {self.name}({self._signature_text()}) for {self.graph.bound_text()}>"
+        open_names = f", open: {', '.join(self._contexts)}" if self._contexts else ""
+        bound = self.graph.bound_text()
+        return f"<Program {self.name}({self._signature_text()}) for {bound}{open_names}>"
 
 
 class _Converter:

@@ -111,37 +111,41 @@ class Dim:
         if isinstance(other, Dim):
             return self.terms == other.terms
         if isinstance(other, (int, np.integer)):
-            self._unknown(f"== {other}")
+            self._unknown(f"{self} == {other}")
         return NotImplemented
 
     def _unknown(self, what: str) -> Any:
+        from graphctx.context import current_path, source_line
+
+        path = current_path()
         raise TraceError(
-            f"the size {self} is symbolic, so `{self} {what}` has no answer while tracing; "
-            f"give this dimension a number in its TensorSpec if the model depends on it"
+            f"{path + ': ' if path else ''}the size {self} is symbolic, so `{what}` has no answer "
+            f"while tracing ({source_line()}); give this dimension a number in its TensorSpec if "
+            f"the model depends on it"
         )
 
     def __lt__(self, other: Any) -> bool:
-        return bool(self._unknown(f"< {other}"))
+        return bool(self._unknown(f"{self} < {other}"))
 
     def __le__(self, other: Any) -> bool:
-        return bool(self._unknown(f"<= {other}"))
+        return bool(self._unknown(f"{self} <= {other}"))
 
     def __gt__(self, other: Any) -> bool:
-        return bool(self._unknown(f"> {other}"))
+        return bool(self._unknown(f"{self} > {other}"))
 
     def __ge__(self, other: Any) -> bool:
-        return bool(self._unknown(f">= {other}"))
+        return bool(self._unknown(f"{self} >= {other}"))
 
     def __bool__(self) -> bool:
-        return bool(self._unknown("as a bool"))
+        return bool(self._unknown(f"bool({self})"))
 
     def __index__(self) -> int:
-        return int(self._unknown("as an integer"))
+        return int(self._unknown(f"int({self})"))
 
     __int__ = __index__
 
     def __float__(self) -> float:
-        return float(self._unknown("as a float"))
+        return float(self._unknown(f"float({self})"))
 
     # -- use ----------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ def test_an_argument_that_decides_the_structure_cannot_stay_open() -> None:
             return (x, x) if pair else x
 
     graph = gx.trace(Pair(), gx.TensorSpec((3,)))
-    with pytest.raises(gx.GraphctxError, match="what the model returns depends on 'pair'; special"):
+    with pytest.raises(gx.ContextError, match="what the model returns depends on 'pair', so it"):
         gx.compile(graph, runtime=["pair"])
 
 

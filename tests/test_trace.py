@@ -349,6 +349,30 @@ def test_different_defaults_of_a_number() -> None:
     np.testing.assert_array_equal(program(X, noise_scale=2), model(X, noise_scale=2))
 
 
+def test_a_predicate_on_a_number_that_is_not_given() -> None:
+    """The predicate moves outwards, past the decision whether the number is given at all."""
+
+    class Structure(Layer):
+        def call(self, x: Any, scale: Context[float] = 1.0) -> Any:
+            return (x, x) if scale > 0.5 else x * scale
+
+    class Other(Layer):
+        def call(self, x: Any, scale: Context[float] = 0.25) -> Any:
+            return x * scale
+
+    class Both(Layer):
+        def __init__(self) -> None:
+            self.a, self.b = Structure(), Other()
+
+        def call(self, x: Any) -> Any:
+            return self.a(x), self.b(x)
+
+    model = Both()
+    graph = gx.trace(model, SPEC)
+    for given in ({}, {"scale": 2.0}, {"scale": 0.0}):
+        np.testing.assert_equal(gx.compile(graph, given)(X), model(X, **given))
+
+
 def test_weak_numbers_keep_the_dtype_of_tensors() -> None:
     class Weak(Layer):
         def call(self, x: Any, s: Context[float] = 0.1, n: Context[int] = 3) -> Any:
@@ -471,7 +495,7 @@ def test_if_tensor() -> None:
         (lambda x: int(x[0, 0]), r"the Python value \(int\) of a tensor float32\[\] is asked for"),
         (lambda x: np.asarray(x), "has no values to put into a NumPy array"),
         (lambda x: np.linalg.inv(x), "np.inv cannot be recorded on a symbolic tensor"),
-        (lambda x: len(x), "the size batch is symbolic"),
+        (lambda x: len(x), r"uses: the size batch is symbolic, so `int\(batch\)` has no answer"),
         (lambda x: x.shape[0] == 1, r"the size batch is symbolic, so `batch == 1` has no answer"),
         (lambda x: x.__setitem__(0, 1), "a symbolic tensor cannot be written to"),
     ],
@@ -701,6 +725,37 @@ def test_networkx_view() -> None:
     assert edge["argument"] == "mode"
     with pytest.raises(nx.NetworkXError, match="Frozen graph"):
         view.add_node("x")
+
+
+def test_values_given_inside_the_model_are_edges_between_calls() -> None:
+    class Reads(Layer):
+        def call(self, x: Any, *, training: Context[bool] = False) -> Any:
+            return x + 1 if training else x
+
+    class Gives(Layer):
+        def __init__(self) -> None:
+            self.here, self.below, self.block = Reads(), Block(Reads()), Reads()
+
+        def call(self, x: Any) -> Any:
+            x = self.below(self.here(x, training=True), training=True)
+            with gx.context(training=True):
+                return self.block(x)
+
+    view = gx.trace(Gives(), SPEC).nx
+    assert nx.is_directed_acyclic_graph(view)
+    found = {
+        (a, b): (d["how"], d["provider"], d["value"], d["source"].split(":")[0])
+        for a, b, d in view.edges(data=True)
+        if b.startswith("call:")
+    }
+    file = "tests/test_trace.py"
+    assert found == {
+        ("call:gives", "call:gives/here"): ("explicit", "gives", "True", file),
+        ("call:gives/below", "call:gives/below/child"): (
+            "inherited", "gives/below", "True", file,
+        ),
+        ("call:gives", "call:gives/block"): ("block", "gives", "True", file),
+    }  # fmt: skip
 
 
 def test_equal_graphs_have_equal_texts() -> None:

@@ -148,11 +148,11 @@ def _equal(default: Any, value: Any) -> bool:
 def fault(node: Node, opset: int) -> str | None:
     """What is wrong with a node at an opset; None if it is legal."""
     assert node.op is not None
-    if node.op.since > opset:
-        return f"{node.name} of opset {opset} computes something else"
     schema = schema_of(node.name, opset)
     if schema is None:
         return f"ONNX has no operator {node.name} at opset {opset}"
+    if node.op.since > opset:
+        return f"{node.name} of opset {opset} computes something else"
     for name in attributes_of(node, schema):
         if name not in schema.attributes:
             return f"{node.name} of opset {opset} has no attribute {name!r}"

@@ -19,7 +19,7 @@ Inputs = Annotated[
     list[str] | None,
     typer.Option(
         "--input", "-i", metavar="SPEC", show_default=False,
-        help="An input, such as 'x=float32[batch,64]'; repeat it for each. Not needed where the "
+        help="An input, such as 'x=float32\\[batch,64]'; repeat it for each. Not needed where the "
         "model, or the file beside it, has input_specs.",
     ),
 ]  # fmt: skip

@@ -28,6 +28,7 @@ from graphctx.passes.state import drop_kept_state
 from graphctx.tree import same_static
 
 _OPEN = object()  # what a selector is that the assignment does not decide
+_ANY = object()  # what a selector is that only matters where an argument is given, and it is not
 
 
 def specialize(
@@ -156,21 +157,26 @@ class Evaluator:
         self.assignment = assignment
         self.values: dict[Value, Any] = {}
         self._unknown: set[Value] = set()
+        # Values computed from an argument that is bound to "not given". Only the other case of
+        # that decision, which was made further in, ever looks at them: any value will do.
+        self._unset: set[Value] = set()
 
     def evaluate(self, value: Value) -> Any:
         """The array of a value that context alone decides, or None."""
         stack = [value]
         while stack:
             top = stack[-1]
-            if top in self.values or top in self._unknown:
+            if self._visited(top):
                 stack.pop()
                 continue
             node = top.node
             if node.kind == "constant":
                 self.values[top] = node.data
             elif node.kind == "context":
-                given = self.assignment.get(node.name, UNSET)
-                if given is UNSET or top.dtype is None:
+                given = self.assignment.get(node.name, _OPEN)
+                if given is UNSET:
+                    self._unset.add(top)
+                elif given is _OPEN or top.dtype is None:
                     self._unknown.add(top)
                 else:
                     self.values[top] = np.asarray(given, top.dtype)
@@ -191,10 +197,12 @@ class Evaluator:
                 elif taken in self.values:
                     self.values[top] = self.values[taken]
                 else:
-                    self._unknown.add(top)
+                    (self._unset if taken in self._unset else self._unknown).add(top)
             else:
                 operands = [v for v in node.operands if v is not None]
-                if any(v in self._unknown for v in operands):
+                if any(v in self._unset for v in operands):
+                    self._unset.add(top)
+                elif any(v in self._unknown for v in operands):
                     self._unknown.add(top)
                 else:
                     missing = [v for v in operands if v not in self.values]
@@ -207,7 +215,7 @@ class Evaluator:
         return self.values.get(value)
 
     def _visited(self, value: Value) -> bool:
-        return value in self.values or value in self._unknown
+        return value in self.values or value in self._unknown or value in self._unset
 
     def _run(self, value: Value) -> None:
         operands = [None if v is None else self.values[v] for v in value.node.operands]
@@ -218,12 +226,14 @@ class Evaluator:
             self._unknown.add(value)  # left for the run, which will say what is wrong
 
     def case(self, selector: Value) -> Any:
-        """The value a selector has, `_OPEN` where it is open."""
+        """The value a selector has, `_OPEN` where it is open, `_ANY` where none matters."""
         node = selector.node
         if node.kind == "context":
             return self.assignment.get(node.name, _OPEN)
         known = self.evaluate(selector)
-        return _OPEN if known is None else known.item()
+        if known is None:
+            return _ANY if selector in self._unset else _OPEN
+        return known.item()
 
     def taken(self, node: Node) -> Value | None:
         """The arm of a select, None where it is open."""
@@ -247,16 +257,17 @@ class Evaluator:
 
 def _pick(selector: Value, cases: Any, case: Any) -> Any:
     for known, chosen in cases:
-        if known is case or (known is GIVEN and case is not UNSET) or same_static(known, case):
+        if case is _ANY or known is case or (known is GIVEN and case is not UNSET) or same_static(known, case):
             return chosen
     raise GraphctxError(f"select on {selector.node.name} has no case {case!r}")
 
 
 def _not_traced(name: str, cases: Any, value: Any) -> ContextError:
     traced = ", ".join(value_text(case) for case in cases if case is not UNSET)
+    needed = ", ".join(repr(case) for case in (*cases, value) if case is not UNSET)
     return ContextError(
         f"context argument {name!r} was traced for {traced} only, not for {value!r}; name the "
-        f"values you need: trace(..., domains={{{name!r}: [{traced}, {value_text(value)}]}})"
+        f"values you need: trace(..., domains={{{name!r}: [{needed}]}})"
     )
 
 

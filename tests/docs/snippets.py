@@ -7,7 +7,7 @@ What a page is made of:
 - a `text` block under `<!-- error -->` is the exception that the block above it raises, as the last
   line of a traceback has it; where its lines are broken does not matter;
 - a `console` block has commands, `$ graphctx ...`, each with its output below it;
-- a block under `<!-- file: NAME -->` is written to a file, a block under `<!-- not run -->` skipped.
+- a block under `<!-- file: NAME -->` is written to a file of that name.
 
 In shown output `...` stands for anything; in that of a command, differences from onnxruntime, which
 are those of a machine, are not compared. All runs in an empty folder that has the samples in it;
@@ -34,6 +34,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WIDTH = 98
+WIDE = {"COLUMNS": "100"}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _DIFFERENCE = re.compile(r" +(equal|\d\.\de-\d+)$", re.MULTILINE)
@@ -96,8 +97,6 @@ def run(page: str, folder: Path) -> list[Shown]:
     line = 0
     try:
         for block in blocks(page):
-            if block.marker == "not run":
-                continue
             if block.marker == "file":
                 (folder / block.argument).write_text(block.text, encoding="utf-8")
             elif block.language == "console":
@@ -161,7 +160,7 @@ def _session(block: Block) -> Shown:
     for command in re.findall(r"^\$ (.*)$", block.text, re.MULTILINE):
         program, *arguments = shlex.split(command)
         assert program == "graphctx", f"only graphctx is run: {command}"
-        result = CliRunner().invoke(app, arguments, prog_name="graphctx")
+        result = CliRunner().invoke(app, arguments, prog_name="graphctx", env=WIDE)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         found.append(f"$ {command}\n{_trimmed(result.output)}")
