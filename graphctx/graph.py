@@ -8,7 +8,7 @@ share the nodes they did not change. `graph.nx` is the same graph as a networkx 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -480,8 +480,16 @@ class CallGraph:
         return f"<CallGraph {self.name}: {ops} ops, contexts {list(self.contexts)}>"
 
 
-def live_nodes(roots: Iterable[Value]) -> list[Node]:
-    """The nodes that the roots depend on, each after its operands, in a canonical order."""
+def live_nodes(
+    roots: Iterable[Value],
+    operands: Callable[[Node], Sequence[Value | None]] = lambda node: node.operands,
+) -> list[Node]:
+    """The nodes that the roots depend on, each after its operands, in a canonical order.
+
+    Args:
+        roots: to start from.
+        operands: what a node depends on.
+    """
     order: list[Node] = []
     seen: set[int] = set()
     stack: list[tuple[Node, bool]] = [(v.node, False) for v in reversed(list(roots))]
@@ -494,7 +502,7 @@ def live_nodes(roots: Iterable[Value]) -> list[Node]:
             continue
         seen.add(id(node))
         stack.append((node, True))
-        stack.extend((v.node, False) for v in reversed(node.operands) if v is not None)
+        stack.extend((v.node, False) for v in reversed(operands(node)) if v is not None)
     return order
 
 

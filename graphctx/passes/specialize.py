@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from graphctx.graph import (
     Node,
     Outcome,
     Value,
+    live_nodes,
     map_outcome,
     outcome_values,
 )
@@ -257,7 +258,12 @@ class Evaluator:
 
 def _pick(selector: Value, cases: Any, case: Any) -> Any:
     for known, chosen in cases:
-        if case is _ANY or known is case or (known is GIVEN and case is not UNSET) or same_static(known, case):
+        if (
+            case is _ANY
+            or known is case
+            or (known is GIVEN and case is not UNSET)
+            or same_static(known, case)
+        ):
             return chosen
     raise GraphctxError(f"select on {selector.node.name} has no case {case!r}")
 
@@ -272,25 +278,10 @@ def _not_traced(name: str, cases: Any, value: Any) -> ContextError:
 
 
 def _needed(outcome: Outcome, evaluator: Evaluator) -> list[Node]:
-    """The nodes the outcome depends on, each after its operands; arms not taken are not entered."""
-    order: list[Node] = []
-    seen: set[int] = set()
-    stack: list[tuple[Node, bool]] = [
-        (value.node, False) for value in reversed(list(outcome_values(outcome)))
-    ]
-    while stack:
-        node, expanded = stack.pop()
-        if expanded:
-            order.append(node)
-            continue
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        stack.append((node, True))
-        if node.kind == "select":
-            taken = evaluator.taken(node)
-            if taken is not None:
-                stack.append((taken.node, False))
-                continue
-        stack.extend((v.node, False) for v in reversed(node.operands) if v is not None)
-    return order
+    """The nodes the outcome depends on; arms not taken are not entered."""
+
+    def operands(node: Node) -> Sequence[Value | None]:
+        taken = evaluator.taken(node) if node.kind == "select" else None
+        return node.operands if taken is None else (taken,)
+
+    return live_nodes(outcome_values(outcome), operands)
