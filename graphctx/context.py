@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import enum
 import inspect
+import itertools
 import os
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -61,7 +62,7 @@ GIVEN = _Sentinel.GIVEN  # a numeric argument that was given, whatever its value
 # -- domains --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Domain:
     """The values a context argument may take.
 
@@ -73,7 +74,24 @@ class Domain:
 
     kind: str
     values: tuple[Any, ...] = ()
-    type: Any = field(default=None, compare=True)
+    type: Any = None
+
+    def _members(self) -> Any:
+        # `Literal["a", "b"]` and `Literal["b", "a"]` are equal to typing, so they are here.
+        try:
+            return frozenset((type(value), value) for value in self.values)
+        except TypeError:
+            return self.values
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Domain):
+            return NotImplemented
+        return (self.kind, self.type, self._members()) == (
+            other.kind, other.type, other._members(),
+        )  # fmt: skip
+
+    def __hash__(self) -> int:
+        return hash((self.kind, len(self.values)))
 
     @property
     def is_finite(self) -> bool:
@@ -408,8 +426,26 @@ class Frame:
                 self._path = self.layer.name
             else:
                 again = f"#{self.index + 1}" if self.index else ""
-                self._path = f"{caller.path}/{caller.layer._label_of(self.layer)}{again}"
+                label = caller.layer._label_of(self.layer) or caller._guest_label(self.layer)
+                self._path = f"{caller.path}/{label}{again}"
         return self._path
+
+    def _guest_label(self, layer: Any) -> str:
+        """Name of a layer that the running one does not own (of a closure, or made in `call`).
+
+        Guests are named in the order in which they are called, so that every run of `call` gives
+        them the same names.
+        """
+        before = 0
+        for other in self.counts:
+            if other is layer:
+                break
+            is_guest = not isinstance(other, str) and other.name == layer.name
+            before += is_guest and self.layer._label_of(other) is None
+        taken = set(self.layer._label_map().values())
+        names = (f"{layer.name}_{i}" if i else layer.name for i in itertools.count())
+        free = (name for name in names if name not in taken)
+        return next(itertools.islice(free, before, None))
 
 
 current: ContextVar[Frame | None] = ContextVar("graphctx_frame", default=None)

@@ -151,6 +151,9 @@ class Layer:
     Subclasses define `call(self, x, ...)`; parameters annotated `Context[T]`, and one named
     `training`, are context arguments. `build(self, input_shape)` may create weights that depend on
     the input's shape; it runs before the first call.
+
+    While `gx.trace` runs, `call` runs once for every path through its context arguments: its Python
+    side effects (printing, counting, storing on `self`) repeat. Return what others need.
     """
 
     _signature: ClassVar[CallSignature]
@@ -172,7 +175,6 @@ class Layer:
         state["_called"] = False
         state["_added"] = []
         state["_labels"] = None
-        state["_foreign"] = {}
         state["_declared"] = (-1, frozenset())
         return self
 
@@ -214,27 +216,18 @@ class Layer:
             self.__dict__["_labels"] = labels
         return labels
 
-    def _label_of(self, child: Any) -> str:
-        """Name of a layer or variable, relative to this layer that uses it."""
+    def _label_of(self, child: Any) -> str | None:
+        """Name of a sub-layer, relative to this layer that calls it; None if it is not under it."""
         label = self._label_map().get(id(child))
         if label is None:
             self.__dict__["_labels"] = None
             label = self._label_map().get(id(child))
         if label is None:
-            # Not owned: a deeper layer that is called directly, or one from a closure.
             for path, _, item in self._walk():
-                if item is child:
+                if item is child:  # a deeper layer that is called directly
                     label = path.partition("/")[2]
+                    self._label_map()[id(child)] = label
                     break
-        if label is None:
-            foreign: dict[int, tuple[str, Any]] = self.__dict__["_foreign"]
-            if id(child) not in foreign:
-                base = child.name or "weight"
-                taken = {text for text, _ in foreign.values()} | set(self._label_map().values())
-                foreign[id(child)] = (_free(base, taken), child)
-            label = foreign[id(child)][0]
-        else:
-            self._label_map()[id(child)] = label
         return label
 
     def _walk(self) -> Iterator[tuple[str, Layer | None, Any]]:

@@ -278,11 +278,13 @@ class Tracer(Recorder):
                 path = paths.get(id(node.data))
                 if path is None:
                     # A variable that no layer under the root owns, from a closure.
-                    base = f"{node.path or self.model.name}/{node.data.name or 'weight'}"
-                    path, count = base, 0
-                    while path in taken:
-                        count += 1
-                        path = f"{base}_{count}"
+                    path = f"{node.path or self.model.name}/{node.data.name or 'weight'}"
+                    if path in taken:
+                        raise TraceError(
+                            f"{node.path}: the weight {path!r} was made more than once while "
+                            f"tracing; create layers with weights in __init__ (or build), not in "
+                            f"call, which runs once per context"
+                        )
                     taken.add(path)
                 node.name = path
 

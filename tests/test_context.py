@@ -89,19 +89,19 @@ def test_annotations_may_name_types_local_to_a_function() -> None:
 def test_an_annotation_may_name_a_type_defined_later() -> None:
     class Early(Layer):
         def call(self, x: Any, how: Context[Later] = None) -> Any:  # type: ignore[name-defined]  # noqa: F821
-            return x + 1 if how == "on" else x
+            return x + 1 if how == "late" else x
 
     with pytest.raises(ContextError, match=r"cannot resolve the annotation 'Context\[Later\]'"):
         Early()(X)
 
     class Fine(Layer):
-        def call(self, x: Any, how: Context[_Later] = "off") -> Any:
-            return x + 1 if how == "on" else x
+        def call(self, x: Any, how: Context[_Later] = "early") -> Any:
+            return x + 1 if how == "late" else x
 
-    assert both_ways(Fine(), how="on") == 1
+    assert both_ways(Fine(), how="late") == 1
 
 
-_Later = Literal["on", "off"]
+_Later = Literal["early", "late"]
 
 
 def test_registered_arguments() -> None:
@@ -487,6 +487,21 @@ def test_conflicting_domains() -> None:
     )
     with pytest.raises(ContextError, match=message):
         gx.trace(Wrap(Seen(), Other()), SPEC)
+
+
+def test_the_order_of_a_literal_makes_no_other_domain() -> None:
+    class First(Layer):
+        def call(self, x: Any, pick: Context[Literal["p", "q"]] = "p") -> Any:
+            return x + (pick == "q")
+
+    class Second(Layer):
+        def __init__(self) -> None:
+            self.register_context_args("pick", domain=["q", "p"])
+
+        def call(self, x: Any, pick: Any = "p") -> Any:
+            return x + 10 * (pick == "q")
+
+    assert both_ways(Wrap(First(), Second()), pick="q") == 11
 
 
 def test_binding_twice() -> None:

@@ -95,6 +95,34 @@ def test_a_layer_from_a_closure_has_a_name_and_weights() -> None:
     assert names == ["uses/dense/kernel", "uses/dense/bias"]
 
 
+def test_layers_made_in_call_have_the_same_names_in_every_run() -> None:
+    class Makes(Layer):
+        def call(self, x: Any, training: bool = False) -> Any:
+            x = nn.Dropout(0.5)(x)
+            if training:
+                x = nn.Activation("tanh")(x)
+            return nn.Dropout(0.5)(nn.Activation("relu")(x))
+
+    model = Makes()
+    x = np.ones((50, 4), np.float32)
+    graph = gx.trace(model, SPEC)
+    with gx.seed(1):
+        first, second = model(x, training=True), model(x, training=True)
+        np.testing.assert_array_equal(first, second)
+        np.testing.assert_array_equal(gx.compile(graph, training=True)(x), first)
+    assert {call.path for call in graph.calls} == {
+        "makes", "makes/dropout", "makes/activation", "makes/activation_1", "makes/dropout_1",
+    }  # fmt: skip
+
+    class Weights(Layer):
+        def call(self, x: Any, training: bool = False) -> Any:
+            return nn.Dense(4)(x) + (1 if training else 0)
+
+    message = "weights/dense: the weight 'weights/dense/kernel' was made more than once"
+    with pytest.raises(gx.TraceError, match=message):
+        gx.trace(Weights(), SPEC)
+
+
 def test_names() -> None:
     class HTTPBlock2D(Layer):
         def call(self, x: Any) -> Any:
