@@ -51,7 +51,7 @@ class Builder:
         if node.kind == "op":
             return self.op_key(node.op, node.operands, node.attrs, node.call)
         if node.kind == "select":
-            return ("select", tuple(map(id, node.operands)), _frozen(node.attrs["cases"]))
+            return ("select", tuple(map(id, node.operands)), hashable(node.attrs["cases"]))
         if node.kind == "constant":
             if node.key is None:
                 node.key = constant_key(node.data)
@@ -64,7 +64,7 @@ class Builder:
         self, op: Any, operands: Sequence[Value | None], attrs: Mapping[str, Any], call: Call | None
     ) -> Any:
         """What makes two op nodes the same node."""
-        frozen = tuple(sorted((k, _frozen(v)) for k, v in attrs.items())) if attrs else ()
+        frozen = tuple(sorted((k, hashable(v)) for k, v in attrs.items())) if attrs else ()
         where = None if self._merge_calls else id(call)
         return (op.name, tuple(map(id, operands)), frozen, where)
 
@@ -146,7 +146,7 @@ class Builder:
         for arm in arms[1:]:
             if arm.dtype != first.dtype or not same_shape(arm.shape, first.shape):
                 raise ShapeError(f"select of {first.spec} and {arm.spec}")
-        key = ("select", (id(selector), *map(id, arms)), _frozen(tuple(cases)))
+        key = ("select", (id(selector), *map(id, arms)), hashable(tuple(cases)))
         made = self._made.get(key)
         if made is None:
             node = Node(
@@ -157,10 +157,10 @@ class Builder:
         return made.output
 
 
-def _frozen(value: Any) -> Any:
+def hashable(value: Any) -> Any:
     """A hashable stand-in that tells values of different types apart (`True` and `1`)."""
     if isinstance(value, (tuple, list)):
-        return tuple(_frozen(item) for item in value)
+        return tuple(hashable(item) for item in value)
     if isinstance(value, np.ndarray):
         return constant_key(value)
     if isinstance(value, float):

@@ -272,6 +272,13 @@ class CallSignature:
             self._consumed = [d for d in self.context.values() if d.injected]
         return self._consumed
 
+    def inherit(self, base: CallSignature) -> None:
+        """Declare what a base class's `call` declares; it is passed on through `**kwargs`."""
+        base.resolve_pending()
+        for name, declaration in base.context.items():
+            if name not in self.parameters:
+                self.context.setdefault(name, declaration)
+
     def _declare(self, parameter: inspect.Parameter, annotation: Any) -> None:
         if isinstance(annotation, str):
             try:

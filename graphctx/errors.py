@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 
 class GraphctxError(Exception):
@@ -27,7 +28,18 @@ class LayerError(GraphctxError, ValueError):
 
 
 class TraceError(GraphctxError, RuntimeError):
-    """The model's Python did something that a trace cannot record."""
+    """The model's Python did something that a trace cannot record.
+
+    Attributes:
+        created: is told of every new error; set by the tracer.
+    """
+
+    created: ClassVar[Callable[[TraceError], None] | None] = None
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        if TraceError.created is not None:
+            TraceError.created(self)
 
 
 class InputError(GraphctxError, ValueError):

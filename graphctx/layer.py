@@ -110,6 +110,16 @@ class Variable(ArrayOperators):
         array.flags.writeable = False
         self._value = array
 
+    def _in_place(self, other: Any) -> Any:
+        raise LayerError(
+            f"{current_path() + ': ' if current_path() else ''}`+=` and its kin would put an array "
+            f"in the place of variable {self.name or 'weight'!r} ({source_line()}); write "
+            f"variable.assign(variable + ...)"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = _in_place
+    __ipow__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = _in_place
+
     def misfit(self, shape: Any) -> str:
         """Message for a value of another shape."""
         path = current_path()
@@ -165,9 +175,18 @@ class Layer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "call" in cls.__dict__:
-            cls._signature = CallSignature(cls.__dict__["call"], defining_scope(cls.__module__))
+            signature = CallSignature(cls.__dict__["call"], defining_scope(cls.__module__))
+            if signature.takes_kwargs:
+                # `call(self, x, **kwargs)` that goes on to super().call reads what that reads.
+                for base in cls.__mro__[1:]:
+                    if "_signature" in base.__dict__:
+                        signature.inherit(base.__dict__["_signature"])
+            cls._signature = signature
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Layer:  # noqa: D102 - see the class
+        if cls.__dict__.get("__hash__", True) is None:
+            # A dataclass compares by value and so has no hash; a layer is itself.
+            cls.__hash__ = object.__hash__  # type: ignore[method-assign]
         self = super().__new__(cls)
         state = self.__dict__
         state["_label"] = None
@@ -204,7 +223,7 @@ class Layer:
         """(label, sub-layer or variable) of what this layer owns, in order of assignment."""
         found: list[tuple[str, Any]] = []
         for attribute, value in self.__dict__.items():
-            if attribute[0] != "_" or isinstance(value, (Layer, Variable)):
+            if attribute not in _OWN_STATE:
                 _collect(attribute.lstrip("_") or attribute, value, found, set())
         found += [(v.name or f"weight_{i}", v) for i, v in enumerate(self._added)]
         return _unique_labels(found)
@@ -567,6 +586,11 @@ def _untraced(frame: Frame) -> Frame:
     return copy
 
 
+_OWN_STATE = frozenset(
+    ("_label", "_built", "_called", "_added", "_labels", "_declared", "_signature")
+)  # attributes that are the base class's own
+
+
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, (np.ndarray, ArrayOperators))
 
@@ -589,27 +613,30 @@ def _collect(label: str, value: Any, found: list[tuple[str, Any]], active: set[i
         inside = active | {id(value)}
         for key, item in items:
             _collect(f"{label}_{key}", item, found, inside)
+    elif isinstance(value, (set, frozenset)) and any(
+        isinstance(item, (Layer, Variable)) for item in value
+    ):
+        raise LayerError(
+            f"the attribute {label!r} holds layers or variables in a set, which has no order to "
+            f"name them by; use a list or a dict"
+        )
 
 
 def _unique_labels(found: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """Labels made unique; an explicit name wins over the attribute's; each child once."""
     result: list[tuple[str, Any]] = []
     taken: set[str] = set()
+    counts: dict[str, int] = {}
     seen: set[int] = set()
     for label, child in found:
         if id(child) in seen:
             continue
         seen.add(id(child))
         explicit = child._label if isinstance(child, Layer) else child.name
-        label = _free(explicit or re.sub(r"[^A-Za-z0-9_.\-]", "_", label), taken)
+        base = label = explicit or re.sub(r"[^A-Za-z0-9_.\-]", "_", label)
+        while label in taken:
+            counts[base] = counts.get(base, 0) + 1
+            label = f"{base}_{counts[base]}"
         taken.add(label)
         result.append((label, child))
     return result
-
-
-def _free(base: str, taken: set[str]) -> str:
-    name, count = base, 0
-    while name in taken:
-        count += 1
-        name = f"{base}_{count}"
-    return name

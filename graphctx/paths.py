@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from graphctx.context import current_path, source_line
 from graphctx.errors import TraceError
 from graphctx.graph import Value
 from graphctx.layer import Variable
-from graphctx.text import expression_text
+from graphctx.text import context_names, expression_text
 from graphctx.tree import same_static
 
 
@@ -55,9 +56,12 @@ class Run:
         labels: the same decisions for people: (name, case) in order.
         state: variables assigned in this run.
         absorbed: the enclosing run that took over this one's values, because there was one path.
+        refused: what the tracer could not record; the model's own `except` must not hide it.
     """
 
-    __slots__ = ("absorbed", "choices", "known", "labels", "parent", "position", "state")
+    __slots__ = (
+        "absorbed", "choices", "known", "labels", "parent", "position", "refused", "state",
+    )  # fmt: skip
 
     def __init__(self, parent: Run | None, choices: list[Choice]) -> None:
         self.parent = parent
@@ -67,6 +71,7 @@ class Run:
         self.choices = choices
         self.position = 0
         self.absorbed: Run | None = None
+        self.refused: TraceError | None = None
 
     def decide(self, decision: Decision) -> Any:
         """The case of a decision on this path; the first case where it is new."""
@@ -74,6 +79,8 @@ class Run:
         if key in self.known:
             return self.known[key]
         if self.position == len(self.choices):
+            if len(self.choices) >= MOST_DECISIONS:
+                raise too_many_decisions(decision)
             self.choices.append(Choice(decision, 0))
         choice = self.choices[self.position]
         if choice.decision.key != key:
@@ -98,6 +105,21 @@ class Run:
         return None
 
 
+MOST_DECISIONS = 100
+"""Decisions that one call may ask for on one path: a loop on a context number never ends."""
+
+
+def too_many_decisions(decision: Decision) -> TraceError:
+    """The error for `while n > 0` on a number that a trace does not know."""
+    names = sorted(context_names(decision.selector))
+    domains = ", ".join(f"{name!r}: [...]" for name in names)
+    return TraceError(
+        f"{current_path()}: one call asked for more than {MOST_DECISIONS} decisions on context "
+        f"numbers, the last one for `{decision.label}` at {source_line()}; if this is a loop, name "
+        f"the values to trace: trace(..., domains={{{domains}}})"
+    )
+
+
 @dataclass
 class Leaf:
     """What one path returned."""
@@ -112,6 +134,7 @@ class Raised:
 
     error: Exception
     source: str
+    state: dict[Variable, Value]
 
 
 @dataclass

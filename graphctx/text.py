@@ -10,7 +10,7 @@ import numpy as np
 
 from graphctx.builder import constant_key
 from graphctx.context import value_text
-from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value
+from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
 from graphctx.spec import Dim, dtype_name, shape_text
 
 
@@ -132,3 +132,8 @@ def expression_text(value: Value, depth: int = 4) -> str:
     if node.name in _SYMBOLS and len(operands) == 2:
         return f"{operands[0]} {_SYMBOLS[node.name]} {operands[1]}"
     return f"{node.name}({', '.join(operands)})"
+
+
+def context_names(value: Value) -> set[str]:
+    """Names of the context arguments that a value is computed from."""
+    return {node.name for node in live_nodes([value]) if node.kind == "context"}

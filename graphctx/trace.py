@@ -8,13 +8,15 @@ to the root if need be. A decision that was made further out is not made again.
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphctx.builder import Builder
+from graphctx.builder import Builder, hashable
 from graphctx.collector import paused
 from graphctx.context import (
     GIVEN,
@@ -64,6 +66,8 @@ from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, w
 from graphctx.text import expression_text
 from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
 
+RECURSION_LIMIT = 10_000
+
 
 @paused()
 def trace(
@@ -106,16 +110,31 @@ def trace(
     distinct: set[str] = set()
     while True:
         tracer = Tracer(model, domains or {}, distinct)
+        limit = sys.getrecursionlimit()
+        # A layer takes five Python frames in a trace, two in an eager call.
+        sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
             return tracer.trace(specs, keywords)
         except _Restart:
             # Two consumers of one argument have different defaults: "not given" becomes a case
             # of its own. At most one restart an argument.
             continue
+        finally:
+            sys.setrecursionlimit(limit)
 
 
 class _Restart(BaseException):
     pass
+
+
+def _remember_refusal(error: TraceError) -> None:
+    """Note what a trace cannot record: `except Exception:` in a model must not hide it."""
+    frame = current.get()
+    if frame is not None and isinstance(frame.tracer, Tracer):
+        frame.tracer.run.refused = error
+
+
+TraceError.created = _remember_refusal
 
 
 # -- the tracer -----------------------------------------------------------------------------------
@@ -139,6 +158,8 @@ class Tracer(Recorder):
         self._seed_name = "seed"
         self._given: dict[str, Any] = {}
         self._consumers: set[tuple[str, str]] = set()
+        self._restart = False
+        self._noted: set[tuple[int, Any]] = set()
 
     # -- the whole trace ----------------------------------------------------------------------
 
@@ -155,7 +176,9 @@ class Tracer(Recorder):
             outcome = self._outcome(tree)
         finally:
             current.reset(token)
-        declared = {*self.model._declared_names(rescan=True), "training"}
+        declared = set(self.model._declared_names(rescan=True))
+        if not self._takes_anything():
+            declared.add("training")
         graph = CallGraph(
             name=self.model.name,
             nodes=tuple(self.builder.nodes),
@@ -170,6 +193,15 @@ class Tracer(Recorder):
         )
         self._name_weights()
         return prune(graph)
+
+    def _takes_anything(self) -> bool:
+        """Whether a layer takes `**kwargs`, so that `training` may reach what we do not see."""
+        return any(
+            isinstance(item, Layer)
+            and item._signature.takes_kwargs
+            and "training" not in item._signature.context
+            for _, _, item in self.model._walk()
+        )
 
     def _root_call(self, root: Frame, args: Any, kwargs: Any) -> Any:
         root.counts = {}
@@ -257,10 +289,9 @@ class Tracer(Recorder):
                     for case, branch in zip(tree.decision.cases, tree.branches, strict=True)
                 ),
             )
-        leaves, structure = flatten(tree.value, _is_output)
+        leaves, structure = flatten(tree.value, lambda x: _is_output(x) or isinstance(x, Dim))
         values = tuple(
-            leaf.value if isinstance(leaf, Tensor) else self.builder.constant(leaf)
-            for leaf in leaves
+            leaf.value if isinstance(leaf, Tensor) else self.value(leaf) for leaf in leaves
         )
         paths = {v: path for path, v in self.model.weights.items()}
         return Returns(
@@ -317,13 +348,25 @@ class Tracer(Recorder):
                 leaf = Leaf(self._returned(body()), run.state)
             except GraphctxError as error:
                 if not getattr(error, "_defer", False):
+                    if isinstance(error, TraceError):
+                        outer.refused = error
                     raise self._on_path(error, run, len(choices)) from None
-                leaf = Raised(error, _raised_at(error))
+                leaf = Raised(error, _raised_at(error), run.state)
+            except RecursionError as error:
+                raise TraceError(
+                    f"{self.model.name}: the layers are nested too deeply to trace"
+                ) from error
             except Exception as error:
-                leaf = Raised(error, _raised_at(error))
+                leaf = Raised(error, _raised_at(error), run.state)
             finally:
                 self.run = outer
                 self._call = call
+                if self._restart:
+                    # Whatever the model's own `except` or `finally` made of it.
+                    raise _Restart
+            if run.refused is not None:
+                outer.refused = run.refused
+                raise self._on_path(run.refused, run, len(choices))
             if run.position < len(choices):
                 raise TraceError(
                     f"the call is not deterministic: when it ran again, it did not ask for "
@@ -333,6 +376,7 @@ class Tracer(Recorder):
             if not choices:
                 run.absorbed = outer
                 if isinstance(leaf, Raised):
+                    outer.state.update(leaf.state)
                     raise leaf.error
                 return leaf
             leaves.append(([(c.decision, c.index) for c in choices], leaf))
@@ -344,20 +388,22 @@ class Tracer(Recorder):
         if all(isinstance(leaf, Raised) for _, leaf in leaves):
             first = leaves[0][1]
             assert isinstance(first, Raised)
-            raise first.error
+            if not any(leaf.state for _, leaf in leaves):  # type: ignore[union-attr]
+                raise first.error
         return grow(leaves, 0)
 
     def _returned(self, value: Any) -> Any:
         """What a path returned, after a check that its tensors belong to the path."""
         if isinstance(value, Tensor):
             self.check(value)
-        elif isinstance(value, (tuple, list, dict)):
-            for leaf in flatten(value, _is_output)[0]:
-                if isinstance(leaf, Tensor):
-                    self.check(leaf)
-        elif isinstance(value, Variable):
-            return self.read(value)
-        return value
+            return value
+        return map_leaves(value, self._returned_leaf, lambda x: isinstance(x, ArrayOperators))
+
+    def _returned_leaf(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            self.check(value)
+            return value
+        return value.resolve()  # a variable: its value on this path
 
     def _on_path(self, error: GraphctxError, run: Run, own: int) -> GraphctxError:
         """Say under which context a trace failed."""
@@ -378,6 +424,7 @@ class Tracer(Recorder):
                 tree = restrict(tree, decision, outer.decide(decision))
                 continue
             if isinstance(leaf, Raised):
+                outer.state.update(leaf.state)
                 raise leaf.error
             outer.state.update(leaf.state)
             return map_leaves(leaf.value, self._own, lambda x: isinstance(x, Tensor))
@@ -389,7 +436,9 @@ class Tracer(Recorder):
         first = leaves[0]
         if isinstance(first, Raised):
             same = all(
-                isinstance(leaf, Raised) and repr(leaf.error) == repr(first.error)
+                isinstance(leaf, Raised)
+                and repr(leaf.error) == repr(first.error)
+                and not leaf.state
                 for leaf in leaves
             )
             if same:
@@ -571,6 +620,7 @@ class Tracer(Recorder):
             argument.consumers.append(Consumer(path, default))
             if argument.default is not UNSET and not same_static(argument.default, default):
                 self.distinct.add(name)
+                self._restart = True
                 raise _Restart
         return argument
 
@@ -590,7 +640,9 @@ class Tracer(Recorder):
         return (*cases, *unset)
 
     def _note(self, call: Call, resolution: Resolution) -> None:
-        if resolution not in call.resolutions:
+        key = (id(call), hashable(dataclasses.astuple(resolution)))
+        if key not in self._noted:
+            self._noted.add(key)
             call.resolutions.append(resolution)
 
     # -- Python values of context expressions -------------------------------------------------
@@ -604,7 +656,8 @@ class Tracer(Recorder):
             raise no_python_value(tensor, what)
         if all(self._is_known(name) for name in names):
             return self._evaluate(value).item()
-        if what == "bool":
+        enumerated = any(name in self.domains for name in names)
+        if what == "bool" and not enumerated:
             if value.dtype != np.bool_:
                 from graphctx import ops
 
@@ -738,4 +791,4 @@ def _is_spec(value: Any) -> bool:
 
 
 def _is_output(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.ndarray))
+    return isinstance(value, (Tensor, np.ndarray, np.generic))

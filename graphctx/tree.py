@@ -103,6 +103,8 @@ def same_static(a: Any, b: Any) -> bool:
         return True
     if type(a) is not type(b):
         return False
+    if isinstance(a, float):
+        return bool(a.hex() == b.hex())  # tells -0.0 from 0.0, and takes NaN for itself
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b)
     try:

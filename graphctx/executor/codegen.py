@@ -17,7 +17,7 @@ import numpy as np
 from graphctx.context import GIVEN, UNSET
 from graphctx.graph import CallGraph, Node, Returns, Value, live_nodes
 from graphctx.spec import Dim, same_shape
-from graphctx.tree import Structure
+from graphctx.tree import Structure, same_static
 
 
 class Code:
@@ -191,19 +191,23 @@ class _Emitter:
         name = self.names[selector]
         *tests, (_, last) = list(node.arms())
         text = ""
+        mixed = len({type(case) for case in node.attrs["cases"] if case is not UNSET}) > 1
         for case, value in tests:
-            text += f"{self._read(value)} if {self._test(name, case)} else "
+            text += f"{self._read(value)} if {self._test(name, case, mixed)} else "
         return f"{self._fresh(node.output)} = {text}{self._read(last)}"
 
     def _read(self, value: Value) -> str:
         return self.numbers.get(value) or self.names[value]
 
-    def _test(self, name: str, case: Any) -> str:
+    def _test(self, name: str, case: Any, mixed: bool) -> str:
         if case is GIVEN:
             return f"{name} is not {self._literal(UNSET)}"
-        if case is UNSET or isinstance(case, bool):
-            return f"{name} {'is' if case is UNSET else '=='} {self._literal(case)}"
-        return f"{name} == {self._literal(case)}"
+        if case is UNSET:
+            return f"{name} is {self._literal(case)}"
+        if not mixed and isinstance(case, (bool, int, str)):
+            return f"{name} == {self._literal(case)}"
+        # 1, 1.0 and True are equal to Python, but are different cases.
+        return f"{self.bind('same', same_static)}({name}, {self._literal(case)})"
 
     def _literal(self, value: Any) -> str:
         if isinstance(value, (bool, int, str)) and type(value) in (bool, int, str):
