@@ -118,9 +118,13 @@ class Domain:
                 if type(allowed) is type(value) and allowed == value:
                     return allowed
         elif kind == "int":
+            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iu":
+                return int(value)
             if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
                 return int(value)
         elif kind == "float":
+            if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
+                return float(value)
             is_number = isinstance(value, (int, float, np.integer, np.floating))
             if is_number and not isinstance(value, bool):
                 return float(value)
@@ -456,6 +460,14 @@ class Frame:
 
 
 current: ContextVar[Frame | None] = ContextVar("graphctx_frame", default=None)
+
+
+def block_values() -> dict[str, Any]:
+    """Context values of the enclosing `with gx.context(...)` blocks and calls, by name."""
+    frame = current.get()
+    return {} if frame is None else {name: p.value for name, p in frame.values.items()}
+
+
 NO_VALUES: dict[str, Provided] = {}
 
 

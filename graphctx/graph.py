@@ -201,8 +201,8 @@ class ContextArgument:
             has one.
         cases: the values the graph distinguishes; `UNSET` among them where defaults differ.
         consumers: who reads it, with the default in each signature.
-        enumerated: whether the graph holds for the values in `cases` only: the domain is opaque, or
-            the model asked for the Python value of a number.
+        enumerated: why the graph holds for the values in `cases` only: the line at which the model
+            asked for the Python value of a number, or that the domain is opaque; else empty.
     """
 
     name: str
@@ -210,7 +210,7 @@ class ContextArgument:
     default: Any
     cases: tuple[Any, ...]
     consumers: list[Consumer] = field(default_factory=list)
-    enumerated: bool = False
+    enumerated: str = ""
 
     def __str__(self) -> str:
         if self.default is REQUIRED:

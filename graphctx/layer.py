@@ -535,6 +535,8 @@ class Layer:
         provided = frame.values.get(declaration.name)
         if provided is not None:
             value = provided.value
+            if isinstance(value, ArrayOperators):
+                value = value.resolve()
             if declaration.domain.kind == "bool" and (value is True or value is False):
                 return value
             try:

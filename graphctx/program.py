@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphctx.context import check_seed, current_seed, fresh_seed
+from graphctx.context import block_values, check_seed, current_seed, fresh_seed
 from graphctx.errors import ContextError, InputError, listing, suggest
 from graphctx.executor.codegen import Code, generate
 from graphctx.graph import Branch, CallGraph, Raises, Value
@@ -46,7 +46,14 @@ def compile(
         Exception: what the model itself raises under this context.
     """
     given = {k: v for k, v in {**(context or {}), **values}.items() if v is not None}
+    if isinstance(runtime, str):
+        raise ContextError(
+            f"{graph.name}: runtime takes a list of names; write runtime=[{runtime!r}]"
+        )
     runtime = tuple(runtime)
+    for key, value in block_values().items():
+        if key in graph.contexts and key not in runtime and value is not None:
+            given.setdefault(key, value)
     for argument in runtime:
         if argument not in graph.contexts:
             raise ContextError(
@@ -205,7 +212,9 @@ class Program:
     def _arguments(
         self, args: tuple[Any, ...], seed: int | None, kwargs: dict[str, Any], code: Code
     ) -> list[Any]:
-        context = {n: kwargs.pop(n) for n in self._contexts if n in kwargs}
+        context = {n: v for n, v in block_values().items() if n in self._contexts}
+        context.update({n: kwargs.pop(n) for n in self._contexts if kwargs.get(n) is not None})
+        kwargs = {n: v for n, v in kwargs.items() if n not in self._contexts}
         found = self._leaves(args, kwargs)
         if self._has_seed:
             if seed is None:
@@ -244,6 +253,12 @@ class Program:
         parameters = self.graph.parameters
         nests = dict(zip(parameters, args, strict=False))
         for name, value in kwargs.items():
+            if name not in parameters and name in self.graph.bound:
+                raise ContextError(
+                    f"{self.name}: context argument {name!r} is bound to "
+                    f"{self.graph.bound[name]!r} in this program; to give it at run time, compile "
+                    f"with runtime=[{name!r}]"
+                )
             if name not in parameters:
                 known = [*parameters, *names, *self._contexts]
                 raise InputError(
@@ -298,6 +313,9 @@ class Program:
 
     def _signature_text(self) -> str:
         return ", ".join(f"{name}: {spec}" for name, spec in self.inputs.items()) or "none"
+
+    def __reduce__(self) -> Any:
+        return Program, (self.graph, self.name)
 
     def summary(self) -> Summary:
         """A table of the program's ops: path, shape, parameters, multiply-adds, bytes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ class Dim:
     terms: tuple[tuple[Monomial, int], ...]
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
+        if not isinstance(name, str) or not name.replace(".", "_").isidentifier():
             raise ShapeError(
                 f"a symbolic dimension is named like a Python identifier, got {name!r}"
             )
@@ -101,6 +100,40 @@ class Dim:
 
     def __rmod__(self, other: Any) -> Any:
         return other - _floor_divide(other, self) * self
+
+    # -- what is no whole number: computed by the trace, from the shapes of the inputs ---------
+
+    def _scalar(self) -> Any:
+        """The dimension as a symbolic number that takes the dtype of what it meets."""
+        from graphctx.context import current
+        from graphctx.tensor import Tensor
+
+        frame = current.get()
+        if frame is None or frame.tracer is None:
+            self._unknown(f"{self} as a number")
+        assert frame is not None
+        return Tensor(frame.tracer.value(self), frame.tracer, weak=True)
+
+    def __truediv__(self, other: Any) -> Any:
+        return self._scalar() / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / self._scalar()
+
+    def __pow__(self, other: Any) -> Any:
+        if isinstance(other, int) and other >= 0:
+            power: Any = 1
+            for _ in range(other):
+                power = power * self
+            return power
+        return self._scalar() ** other
+
+    def __rpow__(self, other: Any) -> Any:
+        return other ** self._scalar()
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        numbers = [x._scalar() if isinstance(x, Dim) else x for x in inputs]
+        return getattr(ufunc, method)(*numbers, **kwargs)
 
     # -- comparison ---------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ pass that expands an op.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -232,13 +233,50 @@ class ArrayOperators:
 
 
 def _operator(name: str, *operands: Any) -> Any:
-    """A Python operator: as the function of `graphctx.ops`, but weak operands stay weak."""
+    """A Python operator: as the function of `graphctx.ops`, but numbers stay numbers."""
+    if all(map(_is_number, operands)):
+        return _number_operator(name, operands)
+    return getattr(_ops(), name)(*operands)
+
+
+def _is_number(x: Any) -> bool:
+    """Whether a value is a Python number, now or when the program runs."""
+    if isinstance(x, Tensor):
+        return x.weak
+    return x.__class__ in (bool, int, float, Dim)
+
+
+def _number_operator(name: str, operands: Sequence[Any]) -> Any:
+    """Python's operator on numbers that are known when the program runs: the result is one, too."""
+    if name in _ARITHMETIC:
+        operands = [_without_bool(x) for x in operands]
+    if name == "pow" and isinstance(operands[1], Tensor) and operands[1].dtype.kind == "i":
+        # The type of `2 ** n` depends on the sign of n: ask for it.
+        operands = [operands[0], int(operands[1])]
+    if name == "pow" and isinstance(operands[1], int) and operands[1] < 0:
+        base = operands[0]
+        base = base.astype("float64") if isinstance(base, Tensor) else float(base)
+        operands = [base, float(operands[1])]
+    if not any(isinstance(x, (Tensor, Dim)) for x in operands):
+        return getattr(operator, _PYTHON_NAMES.get(name, name))(*operands)
     result = getattr(_ops(), name)(*operands)
-    if isinstance(result, Tensor) and all(
-        x.weak if isinstance(x, Tensor) else isinstance(x, (bool, int, float)) for x in operands
-    ):
-        return Tensor(result.value, result.recorder, weak=True)
-    return result
+    return (
+        Tensor(result.value, result.recorder, weak=True) if isinstance(result, Tensor) else result
+    )
+
+
+_PYTHON_NAMES = {"subtract": "sub", "multiply": "mul", "divide": "truediv", "negative": "neg",
+                 "floor_divide": "floordiv", "remainder": "mod"}  # fmt: skip
+_ARITHMETIC = frozenset(
+    ("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow", "negative", "abs")
+)
+
+
+def _without_bool(x: Any) -> Any:
+    """Python counts with bools as with integers; NumPy does not."""
+    if isinstance(x, Tensor) and x.dtype == np.bool_:
+        return Tensor(x.astype("int64").value, x.recorder, weak=True)
+    return int(x) if isinstance(x, bool) else x
 
 
 def _numpy_call(name: str, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -343,6 +381,43 @@ class Tensor(ArrayOperators):
             return hash(self.recorder.python_value(self, "hash"))
         return id(self)
 
+    def __str__(self) -> str:
+        # Text of a context number, as in an eager call: asks for the Python value.
+        return str(self.recorder.python_value(self, "str")) if self.weak else repr(self)
+
+    def _in_place(self, name: str, other: Any) -> Any:
+        if self.weak:  # numbers are rebound, not changed
+            return _operator(name, self, other)
+        raise TraceError(
+            f"{where()}an in-place operator on a tensor {self.spec} ({source_line()}) would change "
+            f"the array under all its names in an eager call, and one name only in a trace; write "
+            f"x = x + ... instead"
+        )
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._in_place("add", other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._in_place("subtract", other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._in_place("multiply", other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._in_place("divide", other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return self._in_place("floor_divide", other)
+
+    def __imod__(self, other: Any) -> Any:
+        return self._in_place("remainder", other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self._in_place("pow", other)
+
+    def __imatmul__(self, other: Any) -> Any:
+        return self._in_place("matmul", other)
+
     def __format__(self, spec: str) -> str:
         if self.weak:
             return format(self.recorder.python_value(self, "format"), spec)
@@ -443,8 +518,8 @@ class Recorder:
         for x in operands:
             if isinstance(x, Tensor):
                 dtypes.append(_WEAK[x.dtype.kind] if x.weak else x.dtype)
-            elif isinstance(x, (bool, int, float, complex)) and not isinstance(x, np.generic):
-                dtypes.append(x)
+            elif x.__class__ in (bool, int, float, complex):
+                dtypes.append(x)  # exactly these are weak to NumPy, an `IntEnum` is not
             elif isinstance(x, Dim):
                 dtypes.append(0)  # weak, as the Python integer that it is in an eager call
             elif isinstance(x, ArrayOperators):
@@ -519,7 +594,8 @@ class Recorder:
                     )
                 else:
                     _, left, right = atom
-                    factor = ops.floor_divide(self._dimension(left), self._dimension(right))
+                    # Sizes are not negative, so truncation is the floor.
+                    factor = TABLE["Div"](self._dimension(left), self._dimension(right))
                 for _ in range(power):
                     product = factor if product is None else ops.multiply(product, factor)
             if product is None:

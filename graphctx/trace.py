@@ -8,7 +8,6 @@ to the root if need be. A decision that was made further out is not made again.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -159,7 +158,7 @@ class Tracer(Recorder):
         self._given: dict[str, Any] = {}
         self._consumers: set[tuple[str, str]] = set()
         self._restart = False
-        self._noted: set[tuple[int, Any]] = set()
+        self._noted: set[tuple[Any, ...]] = set()
 
     # -- the whole trace ----------------------------------------------------------------------
 
@@ -576,13 +575,16 @@ class Tracer(Recorder):
         if isinstance(value, ArrayOperators):
             value = value.resolve()
         if isinstance(value, Tensor):
-            scalar = not value.shape
-            if domain.kind == "bool" and scalar:
-                return bool(value)
-            if domain.is_numeric and scalar and value.dtype.kind in "iuf":
-                return value
             if domain.kind == "opaque":
                 return value
+            if not value.shape and value.dtype.kind in _ACCEPTED[domain.kind]:
+                if domain.is_finite:
+                    value = self.python_value(value, domain.kind)
+                elif domain.kind == "float" and value.dtype.kind != "f":
+                    return Tensor(self.value(value, np.dtype("float64")), self, value.weak)
+                else:
+                    return value
+        if isinstance(value, Tensor):
             raise ContextError(
                 f"{frame.path}: context argument {declaration.name!r} got a symbolic tensor "
                 f"{value.spec}, provided {provided_where(provided, frame)}; allowed here: {domain}"
@@ -607,7 +609,7 @@ class Tracer(Recorder):
                     f"values) and has no default, so there is nothing to trace; name its values "
                     f"with trace(..., domains={{{name!r}: [...]}})"
                 )
-            argument.enumerated = domain.kind == "opaque"
+            argument.enumerated = "its domain" if domain.kind == "opaque" else ""
             self.arguments[name] = argument
         elif argument.domain != domain:
             first = argument.consumers[0].path
@@ -640,7 +642,10 @@ class Tracer(Recorder):
         return (*cases, *unset)
 
     def _note(self, call: Call, resolution: Resolution) -> None:
-        key = (id(call), hashable(dataclasses.astuple(resolution)))
+        key = (
+            id(call), resolution.argument, resolution.how, resolution.value, resolution.provider,
+            resolution.source, hashable(resolution.conditions),
+        )  # fmt: skip
         if key not in self._noted:
             self._noted.add(key)
             call.resolutions.append(resolution)
@@ -673,7 +678,7 @@ class Tracer(Recorder):
                         f"{source_line()}, but no value of it is known to trace; name its values "
                         f"with trace(..., domains={{{name!r}: [...]}})"
                     )
-                argument.enumerated = True
+                argument.enumerated = argument.enumerated or source_line()
                 selector = self.builder.context(argument)
                 self.run.decide(Decision(("context", name), selector, cases))
         return self._evaluate(value).item()
@@ -762,6 +767,10 @@ class Tracer(Recorder):
 
             raise LayerError(variable.misfit(new.shape))
         self.run.state[variable] = new
+
+
+# Dtype kinds of a symbolic scalar that a domain takes; what the others would be is not known.
+_ACCEPTED = {"bool": "b", "literal": "iu", "enum": "", "int": "iu", "float": "iuf"}
 
 
 def _provided_resolution(

@@ -287,7 +287,10 @@ def test_a_number_whose_python_value_is_asked_for(use: str) -> None:
     assert graph.contexts["n"].cases == (1, 0)
     for n in (0, 1):
         np.testing.assert_array_equal(gx.compile(graph, n=n)(X), model(X, n=n))
-    message = r"'n' was traced for 1, 0 only, not for 7; name the values you need: trace\(..., dom"
+    message = (
+        r"'n' is asked for its Python value at tests/test_trace.py:\d+, so it was traced for 1, 0 "
+        r"only, not for 7; name the values you need: trace\(..., domains={'n': \[1, 0, 7\]}\)"
+    )
     with pytest.raises(gx.ContextError, match=message):
         gx.compile(graph, n=7)
 
@@ -305,7 +308,9 @@ def test_opaque_arguments() -> None:
 
     graph = gx.trace(Block(Reads()), SPEC)
     np.testing.assert_array_equal(gx.compile(graph)(X), X * 2)
-    with pytest.raises(gx.ContextError, match=r"'config' was traced for .* only, not for"):
+    with pytest.raises(
+        gx.ContextError, match=r"'config' is opaque, so it was traced for .* only, not for"
+    ):
         gx.compile(graph, config=large)
     graph = gx.trace(Block(Reads()), SPEC, domains={"config": [large]})
     np.testing.assert_array_equal(gx.compile(graph, config=large)(X), X * 100)

@@ -111,7 +111,9 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     recorder = recorder_for(entries, value)
     if dtype is not None:
         target = as_dtype(dtype)
-    elif isinstance(value, float):
+    elif isinstance(value, float) or (
+        isinstance(value, Tensor) and value.weak and value.dtype.kind == "f"
+    ):
         target = FLOAT32
     else:
         target = value.dtype if isinstance(value, Tensor) else np.asarray(value).dtype

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.errors import ShapeError
+from graphctx.context import source_line
+from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Value
 from graphctx.ops.logic import (
     and_op,
@@ -48,6 +49,7 @@ from graphctx.ops.table import (
 )
 from graphctx.spec import Dim, as_dtype, broadcast_shapes
 from graphctx.tensor import Tensor
+from graphctx.tensor import where as location
 
 INT64 = np.dtype(np.int64)
 
@@ -224,7 +226,16 @@ def fmod(x1: Any, x2: Any) -> Any:
     x1, x2, dtype = operands_of(np.fmod, x1, x2)
     if dtype.kind == "f":
         return mod_op(x1, x2, fmod=1)
+    x2 = _never_zero(x2)  # the remainder by 0 is 0 in NumPy, as is the one by 1
     return subtract(x1, multiply(div_op(x1, x2), x2))
+
+
+def _never_zero(x: Tensor) -> Any:
+    """Integers with 1 instead of 0."""
+    known = x.value.constant
+    if known is not None and np.all(known):
+        return x
+    return where(equal(x, 0), np.ones((), x.dtype), x)
 
 
 @op("Pow", since=15, infer=_infer_pow)
@@ -247,6 +258,12 @@ def pow_op(x: Any, y: Any) -> Any:
 def pow(x1: Any, x2: Any) -> Any:
     """Power, elementwise. Integers stay integers and wrap around."""
     x1, x2, dtype = operands_of(np.power, x1, x2)
+    known = x2.value.constant
+    if dtype.kind == "i" and known is not None and np.any(known < 0):
+        raise DTypeError(
+            f"{location()}integers have no power of a negative integer; make the base a float "
+            f"with ops.astype ({source_line()})"
+        )
     if dtype.kind == "f" or dtype in (np.int32, np.int64):
         return pow_op(x1, x2)
     return astype(pow_op(astype(x1, INT64), astype(x2, INT64)), dtype)
@@ -267,8 +284,9 @@ def negative(x: Any) -> Any:
 
 @composite(np.positive)
 def positive(x: Any) -> Any:
-    """`x` itself."""
-    return x
+    """`x` itself; bools have no sign."""
+    promoted(np.positive, x)
+    return tensor(x)
 
 
 @numpy_rules(np.absolute, bools=identity)
@@ -294,7 +312,8 @@ def sqrt(x: Any) -> Any:
 
 @composite(np.square)
 def square(x: Any) -> Any:
-    """`x * x`, elementwise."""
+    """`x * x`, elementwise; of bools it is int8, as in NumPy."""
+    x = tensor(x, promoted(np.square, x)[0])
     return multiply(x, x)
 
 
@@ -307,8 +326,12 @@ def reciprocal_op(x: Any) -> Any:
 @composite(np.reciprocal)
 def reciprocal(x: Any) -> Any:
     """`1 / x`, elementwise; of integers it is truncated, as in NumPy."""
-    x = tensor(x)
-    return reciprocal_op(x) if x.dtype.kind == "f" else div_op(np.ones((), x.dtype), x)
+    x = tensor(x, promoted(np.reciprocal, x)[0])
+    if x.dtype.kind == "f":
+        return reciprocal_op(x)
+    with np.errstate(all="ignore"):
+        of_zero = np.reciprocal(np.zeros(1, x.dtype))[0]
+    return where(equal(x, 0), of_zero, div_op(np.ones((), x.dtype), _never_zero(x)))
 
 
 @composite(lambda x: np.reciprocal(np.sqrt(x)))
@@ -395,10 +418,18 @@ def _clip_any(x: Any, min: Any = None, max: Any = None) -> Any:
     dtype = common(x, *bounds)
     x = recorder.tensor(x, dtype)
     low, high = (None if b is None else recorder.tensor(b, dtype) for b in (min, max))
-    if all(bound is None or not bound.shape for bound in (low, high)):
+    if all(bound is None or _is_number(bound) for bound in (low, high)):
         return clip_op(x, low, high)
     x = x if low is None else maximum(x, low)
     return x if high is None else minimum(x, high)
+
+
+def _is_number(bound: Tensor) -> bool:
+    """Whether a bound is a scalar that is not NaN, which ONNX runtimes take for no limit."""
+    known = bound.value.constant
+    if bound.shape:
+        return False
+    return bound.dtype.kind != "f" or (known is not None and not np.isnan(known).any())
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -605,6 +636,8 @@ def _rounding(ufunc: Any, record: Any) -> Callable[[Any], Any]:
 
     def symbolic(x: Any) -> Any:
         x = tensor(x)
+        if ufunc is _round_any:
+            promoted(np.positive, x)  # refuses bools, as the eager call does
         return record(x) if x.dtype.kind == "f" else x
 
     return functools.wraps(record)(composite(eager)(symbolic))

@@ -14,7 +14,7 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.elementwise import multiply
-from graphctx.ops.rules import composite, numpy_rules, tensor
+from graphctx.ops.rules import composite, numpy_rules, operands_of, tensor
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import (
     DimLike,
@@ -309,7 +309,14 @@ def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
     """Dot product of vectors along an axis; other axes broadcast."""
     from graphctx import ops
 
-    return ops.sum(multiply(x1, x2), axis=axis)
+    x1, x2, dtype = operands_of(np.vecdot, x1, x2)
+    if axis != -1:
+        x1, x2 = ops.moveaxis(x1, axis, -1), ops.moveaxis(x2, axis, -1)
+    if not x1.shape or not x2.shape:
+        raise ShapeError(f"{location()}vecdot: a scalar has no axis to sum over")
+    require_same_dim(x1.shape[-1], x2.shape[-1], f"{location()}vecdot: the sizes differ")
+    products = multiply(x1, x2)
+    return ops.any(products, axis=-1) if dtype == bool else ops.sum(products, axis=-1, dtype=dtype)
 
 
 @composite(np.outer)

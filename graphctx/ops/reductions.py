@@ -580,33 +580,42 @@ def top_k(
     return found
 
 
-def _sorted(x: Any, axis: int, descending: bool) -> tuple[Any, Any]:
+def _sorted(x: Any, axis: int | None, descending: bool) -> tuple[Any, Any]:
     x = tensor(x)
+    if axis is None:
+        from graphctx import ops
+
+        x, axis = ops.reshape(x, (-1,)), 0
     size = x.shape[normalize_axis(axis, len(x.shape))]
-    return top_k(x, size, axis, largest=descending)
+    if x.dtype != BOOL:
+        return top_k(x, size, axis, largest=descending)
+    values, indices = top_k(astype(x, np.int32), size, axis, largest=descending)
+    return astype(values, BOOL), indices
 
 
-def _eager_argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+def _eager_argsort(x: Any, axis: int | None = -1, descending: bool = False) -> Any:
     x = np.asarray(x)
+    if axis is None:
+        x, axis = x.reshape(-1), 0
     if not descending:
         return np.argsort(x, axis=axis, kind="stable")
     return top_k(x, x.shape[axis], axis)[1]
 
 
 @composite(_eager_argsort)
-def argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
-    """Indices that sort the elements along an axis; equal ones stay in order."""
+def argsort(x: Any, axis: int | None = -1, descending: bool = False) -> Any:
+    """Indices that sort the elements along an axis, or of all; equal ones stay in order."""
     return _sorted(x, axis, descending)[1]
 
 
-def _eager_sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+def _eager_sort(x: Any, axis: int | None = -1, descending: bool = False) -> Any:
     ascending = np.sort(x, axis=axis)
     return np.flip(ascending, axis) if descending else ascending
 
 
 @composite(_eager_sort)
-def sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
-    """The elements along an axis in order."""
+def sort(x: Any, axis: int | None = -1, descending: bool = False) -> Any:
+    """The elements along an axis, or all of them, in order."""
     return _sorted(x, axis, descending)[0]
 
 

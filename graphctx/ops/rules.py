@@ -110,10 +110,18 @@ def recorder_of(*operands: Any) -> Recorder | None:
 
 
 def tensor(x: Any, dtype: Any = None, *, like: Any = None) -> Tensor:
-    """An operand as a tensor, of a dtype if one is given; `like` is another operand."""
+    """An operand as a tensor, of a dtype if one is given; `like` is another operand.
+
+    It is not weak: a function of `graphctx.ops` makes an array of a Python number.
+    """
     recorder = recorder_of(x, like)
     assert recorder is not None
-    return recorder.tensor(x, dtype)
+    return strong(recorder.tensor(x, dtype))
+
+
+def strong(x: Tensor) -> Tensor:
+    """The tensor as one whose dtype counts where it meets others, as an array's does."""
+    return Tensor(x.value, x.recorder, run=x.run) if x.weak else x
 
 
 _WEAK: dict[str, Any] = {"b": np.dtype(bool), "i": int, "u": int, "f": float, "c": complex}
@@ -127,8 +135,8 @@ def dtype_of(x: Any) -> Any:
         return int  # the Python integer that it is in an eager call
     if isinstance(x, ArrayOperators):
         return x.dtype
-    if isinstance(x, (int, float, complex)) and not isinstance(x, (bool, np.generic)):
-        return int if isinstance(x, int) else float if isinstance(x, float) else complex
+    if x.__class__ in (int, float, complex):
+        return x.__class__  # exactly these are weak to NumPy, an `IntEnum` is not
     dtype = np.asarray(x).dtype
     return np.dtype(object) if dtype.kind in "UT" else dtype
 

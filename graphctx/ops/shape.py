@@ -18,6 +18,7 @@ import numpy as np
 from graphctx.context import current
 from graphctx.errors import ShapeError, TraceError
 from graphctx.graph import Value
+from graphctx.ops.rules import strong
 from graphctx.ops.table import (
     Inferred,
     common_dtype,
@@ -48,7 +49,10 @@ def resolved(x: Any) -> Any:
     """An operand as an array or a `Tensor`."""
     if isinstance(x, np.ndarray):
         return x
-    return x.resolve() if isinstance(x, ArrayOperators) else np.asarray(x)
+    if not isinstance(x, ArrayOperators):
+        return np.asarray(x)
+    x = x.resolve()
+    return strong(x) if isinstance(x, Tensor) else x
 
 
 def recorder_for(*items: Any) -> Recorder | None:
@@ -83,7 +87,7 @@ def with_recorder(x: Any, *others: Any) -> tuple[Any, Recorder | None]:
     if recorder is None:
         x = resolved(x)
         recorder = x.recorder if isinstance(x, Tensor) else None
-    return (x, None) if recorder is None else (recorder.tensor(x), recorder)
+    return (x, None) if recorder is None else (strong(recorder.tensor(x)), recorder)
 
 
 def shape_entries(shape: Any) -> tuple[Any, ...]:

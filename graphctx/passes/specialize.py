@@ -84,8 +84,10 @@ def check_value(graph: CallGraph, name: str, value: Any) -> Any:
         return value
     try:
         value = argument.domain.normalize(value)
+        if argument.domain.kind == "int" and not -(2**63) <= value < 2**63:
+            raise ValueError("out of range")
         if argument.enumerated and not any(same_static(value, case) for case in argument.cases):
-            raise _not_traced(name, argument.cases, value)
+            raise _not_traced(argument, value)
         return value
     except ContextError:
         raise
@@ -268,12 +270,15 @@ def _pick(selector: Value, cases: Any, case: Any) -> Any:
     raise GraphctxError(f"select on {selector.node.name} has no case {case!r}")
 
 
-def _not_traced(name: str, cases: Any, value: Any) -> ContextError:
+def _not_traced(argument: ContextArgument, value: Any) -> ContextError:
+    name, cases = argument.name, argument.cases
     traced = ", ".join(value_text(case) for case in cases if case is not UNSET)
     needed = ", ".join(repr(case) for case in (*cases, value) if case is not UNSET)
+    why = "is opaque" if argument.enumerated == "its domain" else ""
+    why = why or f"is asked for its Python value at {argument.enumerated}"
     return ContextError(
-        f"context argument {name!r} was traced for {traced} only, not for {value!r}; name the "
-        f"values you need: trace(..., domains={{{name!r}: [{needed}]}})"
+        f"context argument {name!r} {why}, so it was traced for {traced} only, not for {value!r}; "
+        f"name the values you need: trace(..., domains={{{name!r}: [{needed}]}})"
     )
 
 
