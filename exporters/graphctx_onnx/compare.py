@@ -89,7 +89,7 @@ def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
     allowed = tolerance.rtol * np.abs(want) + tolerance.atol * max(FLOOR, scale)
     largest = float(apart.max())
     found = Difference("", largest, largest / scale if scale else largest)
-    beyond = apart > allowed
+    beyond = ~(apart <= allowed)  # a NaN on either side is a difference
     if not beyond.any():
         return found
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart - allowed)), apart.shape))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from graphctx.errors import ExportError
+from graphctx.export import no_program
 from graphctx.graph import (
     Branch,
     CallGraph,
@@ -25,7 +27,7 @@ from graphctx.spec import TensorSpec
 from graphctx_onnx import metadata
 from graphctx_onnx.external import DataFile
 from graphctx_onnx.metadata import Port, Signature, StatePort
-from graphctx_onnx.names import NEW_STATE, Names, join
+from graphctx_onnx.names import NEW_STATE, Names, join, usable
 from graphctx_onnx.schemas import (
     Schema,
     attributes_of,
@@ -59,6 +61,18 @@ class Converted:
     names: dict[Value, str]
     signature: Signature
     opset: int
+
+
+def graph_of(program: Any) -> CallGraph:
+    """The graph of a program, or the graph itself.
+
+    Raises:
+        ExportError: it is neither; says how to make one of it.
+    """
+    graph = program if isinstance(program, CallGraph) else getattr(program, "graph", None)
+    if not isinstance(graph, CallGraph):
+        raise no_program(program)
+    return graph
 
 
 def require_bound(graph: CallGraph) -> None:
@@ -180,7 +194,8 @@ class _Conversion:
         seed = self._input(graph.seed) if live_seed and graph.seed is not None else None
         outputs = []
         for name, value in zip(returns.names(), returns.values, strict=True):
-            own = f"{name}_out" if name in self.taken else name
+            own = usable(name, "output")
+            own = f"{own}_out" if own in self.taken else own
             outputs.append(Port(claim(own), name, value.spec))
         weights = {id(node.data): node.output for node in self.nodes if node.kind == "weight"}
         state = []
@@ -207,7 +222,7 @@ class _Conversion:
         return signature, results
 
     def _input(self, value: Value) -> Port:
-        name = self.names[value] = self.taken.claim(value.node.name)
+        name = self.names[value] = self.taken.claim(usable(value.node.name, "input"))
         self.proto.input.append(_info(name, value.spec))
         return Port(name, value.node.name, value.spec)
 

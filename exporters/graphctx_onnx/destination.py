@@ -72,11 +72,12 @@ def destination(path: str | os.PathLike[str]) -> Iterator[Destination]:
     Raises:
         ExportError: nothing can be written there; names the path and the reason.
     """
-    target = Path(path)
+    target = as_path(path)
     if target.suffix != SUFFIX:
+        instead = target.name.lstrip(".") + SUFFIX if target.name != SUFFIX else f"model{SUFFIX}"
         raise ExportError(
             f"{target}: the name of an ONNX file ends in {SUFFIX}; "
-            f"write to {target.name + SUFFIX!r} instead"
+            f"write to {instead if instead != SUFFIX else f'model{SUFFIX}'!r} instead"
         )
     parent = target.parent
     if not parent.exists():

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from onnx import TensorProto
 
+from graphctx.errors import ExportError
 from graphctx_onnx.tensors import little_endian
 
 THRESHOLD = 1 << 20
@@ -32,6 +33,17 @@ LARGE = 1 << 20
 LARGE_ALIGNMENT = 1 << 16
 PAGE = 1 << 12
 CHUNK = 1 << 24
+
+
+def require_threshold(asked: Any) -> None:
+    """Raise for a threshold that is no number of bytes.
+
+    Raises:
+        ExportError: it is negative, or no integer.
+    """
+    number = isinstance(asked, (int, np.integer)) and not isinstance(asked, bool)
+    if asked is not None and not (number and asked >= 0):
+        raise ExportError(f"external_threshold is a number of bytes, got {asked!r}")
 
 
 class Placed(NamedTuple):

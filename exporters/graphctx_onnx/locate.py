@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
+from graphctx.errors import ExportError
 from graphctx.executor.interpret import interpret, run_op
 from graphctx.graph import CallGraph, Node, Value, live_nodes
 from graphctx_onnx.compare import difference, tolerance_for
@@ -35,10 +36,23 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tolerances:
-    """The user's `rtol` and `atol`; None for the usual ones."""
+    """The user's `rtol` and `atol`; None for the usual ones.
+
+    Raises:
+        ExportError: one is no tolerance. NaN or infinity would let every difference pass.
+    """
 
     rtol: float | None = None
     atol: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+            if value is not None and not (number and np.isreal(value) and 0 <= value < np.inf):
+                raise ExportError(
+                    f"{name} is a finite number >= 0 such as 1e-4, got {value!r}; "
+                    f"verify=False exports without comparing"
+                )
 
 
 def first_difference(
@@ -97,7 +111,7 @@ def all_values(path: Path, converted: Converted, feeds: Mapping[str, Any]) -> di
     """
     model = load(path)
     wanted = _add_outputs(model, converted)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=".onnx", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=".onnx", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(model.SerializeToString())

@@ -29,6 +29,7 @@ from onnx import ModelProto, NodeProto
 import graphctx
 from graphctx.context import UNSET
 from graphctx.errors import ExportError
+from graphctx.export import as_path
 from graphctx.graph import CallGraph, Node
 from graphctx.spec import Dim, TensorSpec, dtype_name
 from graphctx_onnx.names import sentence
@@ -141,11 +142,16 @@ def annotate(model: ModelProto, graph: CallGraph, signature: Signature) -> None:
         (ASSIGNMENT, assignment),
         (SIGNATURE, json.dumps(signature.as_json(), ensure_ascii=False)),
     ):
-        model.metadata_props.add(key=key, value=value)
-    model.doc_string = (
+        model.metadata_props.add(key=key, value=_encodable(value))
+    model.doc_string = _encodable(
         f"{graph.name}, compiled by graphctx {graphctx.__version__} with {graph.bound_text()}.\n"
         f"{signature.as_text()}"
     )
+
+
+def _encodable(text: str) -> str:
+    """Half characters, which a context value may hold, as JSON escapes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def annotate_node(proto: NodeProto, node: Node, ir_version: int) -> None:
@@ -186,9 +192,19 @@ def read_metadata(source: str | os.PathLike[str] | ModelProto) -> FileMetadata:
     return FileMetadata(
         properties[VERSION],
         properties[MODEL],
-        json.loads(properties[ASSIGNMENT]),
-        json.loads(properties[SIGNATURE]),
+        _parsed(properties, ASSIGNMENT, where),
+        _parsed(properties, SIGNATURE, where),
     )
+
+
+def _parsed(properties: dict[str, str], key: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(properties[key])
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ExportError(f"{where}: its property {key!r} is damaged; export the program again")
+    return found
 
 
 def load(path: str | os.PathLike[str]) -> ModelProto:
@@ -197,6 +213,7 @@ def load(path: str | os.PathLike[str]) -> ModelProto:
     Raises:
         ExportError: there is no such file, or it is no ONNX model.
     """
+    path = as_path(path)
     try:
         return onnx.load(path, load_external_data=False)
     except OSError as error:

@@ -4,6 +4,7 @@
 |---|---|
 | input, output, seed | as the user named it |
 | output that has the name of an input | `<name>_out` |
+| output whose name is empty | `output` |
 | weight | its path, `block/dense/kernel` |
 | state: the new value of a weight | `<path>:new` |
 | node | layer path and operator, `block/drop/Relu`, then `block/drop/Relu_1` |
@@ -14,6 +15,8 @@ Whoever comes first in this list keeps the name; a later one that clashes gets a
 """
 
 from __future__ import annotations
+
+from graphctx.errors import ExportError
 
 NEW_STATE = ":new"
 
@@ -38,6 +41,23 @@ class Names:
 
     def __contains__(self, name: str) -> bool:
         return name in self._taken
+
+
+def usable(name: str, empty: str) -> str:
+    """A name as a file can have it: `empty` stands for the empty one, which onnx refuses.
+
+    Raises:
+        ExportError: a runtime could not read it: half a character, or a zero in the middle.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        problem = "it is no valid Unicode"
+    else:
+        problem = "it holds a zero character" if "\0" in name else ""
+    if problem:
+        raise ExportError(f"{empty} {name!r}: ONNX cannot have this name, {problem}; rename it")
+    return name or empty
 
 
 def join(path: str, name: str) -> str:

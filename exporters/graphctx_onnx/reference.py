@@ -10,6 +10,7 @@ import numpy as np
 from graphctx.executor.interpret import interpret
 from graphctx.graph import CallGraph
 from graphctx.tree import Structure
+from graphctx_onnx.convert import graph_of
 from graphctx_onnx.locate import Trial
 
 
@@ -22,7 +23,7 @@ class Reference:
 
     def __init__(self, source: Any) -> None:
         self.program = None if isinstance(source, CallGraph) else source
-        self.graph: CallGraph = source if isinstance(source, CallGraph) else source.graph
+        self.graph = graph_of(source)
 
     def run(self, trial: Trial) -> tuple[list[Any], dict[str, Any]]:
         """Return the outputs in order, and weight path -> new value."""

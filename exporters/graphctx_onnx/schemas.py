@@ -226,20 +226,33 @@ def require_legal(node: Node, opset: int) -> Schema:
     raise ExportError(f"{label(node)}: {problem}; {advice}")
 
 
+def require_opset(asked: Any) -> None:
+    """Raise for an opset that cannot be written, whatever the nodes.
+
+    Raises:
+        ExportError: it is no integer, or out of range.
+    """
+    if asked is None:
+        return
+    if isinstance(asked, bool) or not isinstance(asked, (int, np.integer)):
+        raise ExportError(
+            f"opset is a number from {FIRST_OPSET} to {LAST_OPSET}, got {asked!r}"
+        )
+    if not FIRST_OPSET <= asked <= LAST_OPSET:
+        raise ExportError(
+            f"opset {asked} cannot be written: choose one from {FIRST_OPSET} to {LAST_OPSET}"
+        )
+
+
 def choose_opset(nodes: list[Node], asked: int | None) -> int:
     """The opset to write: the one asked for, else 23, or the first later one all nodes have.
 
     Raises:
         ExportError: the one asked for is out of range.
     """
+    require_opset(asked)
     if asked is not None:
-        if isinstance(asked, bool) or not isinstance(asked, int):
-            raise ExportError(f"opset is a number, got {asked!r}")
-        if not FIRST_OPSET <= asked <= LAST_OPSET:
-            raise ExportError(
-                f"opset {asked} cannot be written: choose one from {FIRST_OPSET} to {LAST_OPSET}"
-            )
-        return asked
+        return int(asked)
     opset = DEFAULT_OPSET
     for node in nodes:
         if fault(node, opset) is not None:
