@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from graphctx.errors import ExportError, listing
+from graphctx.errors import ExportError, listing, suggest
 from graphctx.graph import CallGraph
+from graphctx.layer import Layer
 from graphctx.program import Program, compile
 
 if TYPE_CHECKING:
@@ -20,10 +22,12 @@ class Exporter(Protocol):
     Attributes:
         name: of the format.
         suffixes: of the files it writes.
+        options: that `export` takes, by name.
     """
 
     name: str
     suffixes: tuple[str, ...]
+    options: tuple[str, ...]
 
     def export(self, program: Program, path: Any, **options: Any) -> Any:
         """Write a program; nothing is left behind if it fails."""
@@ -54,9 +58,13 @@ def exporter_for(path: Any, format: str | None = None) -> Exporter:
     installed = exporters()
     if format is not None:
         if format not in installed:
-            raise ExportError(f"no exporter {format!r} (installed: {listing(installed)})")
+            raise ExportError(
+                f"no exporter {format!r}{suggest(str(format), installed)} "
+                f"(installed: {listing(installed)})"
+            )
         return _load(installed[format])
-    suffix = Path(path).suffix
+    path = as_path(path)
+    suffix = path.suffix
     suffixes: list[str] = []
     for point in installed.values():
         exporter = _load(point)
@@ -90,14 +98,70 @@ def export(
         What the exporter returns.
 
     Raises:
-        ExportError: no exporter for the suffix; what cannot be exported; a failed verification.
-            Nothing is left behind then.
+        ExportError: neither a program nor a graph; no exporter for the suffix; an option that the
+            exporter lacks; what cannot be exported; a failed verification. Nothing is left
+            behind then.
     """
+    if not isinstance(program, (Program, CallGraph)):
+        raise no_program(program)
+    if context is not None and not isinstance(context, Mapping):
+        raise ExportError(f"context= is a dict such as {{'training': True}}, got {context!r}")
+    if context and isinstance(program, Program):
+        raise ExportError("context= goes with a graph; this program is compiled already")
+    exporter = exporter_for(as_path(path), format)
+    graph = program if isinstance(program, CallGraph) else program.graph
+    for name in options:
+        if name not in exporter.options:
+            raise _no_option(name, exporter, graph)
     if isinstance(program, CallGraph):
         program = compile(program, context)
-    elif context:
-        raise ExportError("context= goes with a graph; this program is compiled already")
-    return exporter_for(path, format).export(program, path, **options)
+    return exporter.export(program, path, **options)
+
+
+def as_path(path: Any) -> Path:
+    """The path of a file.
+
+    Raises:
+        ExportError: it is something else, or no path that a file can have.
+    """
+    if isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if not isinstance(path, str):
+        hint = "; decode it with os.fsdecode" if isinstance(path, bytes) else ""
+        raise ExportError(
+            f"the path of a file is a str or a pathlib.Path, got {type(path).__name__}{hint}"
+        )
+    if "\0" in path:
+        raise ExportError(f"{path!r}: no path of a file: it holds a zero character")
+    return Path(path)
+
+
+def no_program(found: Any) -> ExportError:
+    """The error for what is neither a program nor a graph; says how to make one of it."""
+    if isinstance(found, Layer):
+        what = f"the layer {found.name!r}"
+    elif isinstance(found, type):
+        what = f"the class {found.__name__}"
+    else:
+        what = f"{found!r}" if isinstance(found, (str, os.PathLike)) else type(found).__name__
+    return ExportError(
+        f"expected a program or its graph, got {what}; trace and compile a model first: "
+        f"gx.compile(gx.trace(model, gx.TensorSpec(...)))"
+    )
+
+
+def _no_option(name: str, exporter: Exporter, graph: CallGraph) -> ExportError:
+    text = f"the exporter {exporter.name!r} has no option {name!r}"
+    if name in graph.contexts:
+        return ExportError(f"{text}; give a context argument as context={{{name!r}: ...}}")
+    if name in graph.bound:
+        return ExportError(
+            f"{text}; this program is compiled already, and its context is chosen there: "
+            f"gx.compile(graph, {name}=...)"
+        )
+    return ExportError(
+        f"{text}{suggest(name, exporter.options)} (options: {listing(exporter.options)})"
+    )
 
 
 def _load(point: EntryPoint) -> Exporter:

@@ -32,15 +32,8 @@ def _ops() -> ModuleType:
     return ops
 
 
-# NumPy's name of a function -> the name in `graphctx.ops`, where they differ.
-_NUMPY_NAMES = {
-    "absolute": "abs", "arccos": "acos", "arccosh": "acosh", "arcsin": "asin",
-    "arcsinh": "asinh", "arctan": "atan", "arctanh": "atanh", "arctan2": "atan2",
-    "true_divide": "divide", "concatenate": "concat", "transpose": "permute_dims",
-    "power": "pow", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
-    "invert": "bitwise_invert", "conjugate": "conj", "amax": "max", "amin": "min",
-    "swapaxes": "swapaxes", "array_split": "split", "float_power": "pow", "rint": "round",
-}  # fmt: skip
+_np: Any = np  # plainly typed: its functions reach `ArrayOperators` by NumPy's protocols
+_POWERS = {0.5: "sqrt", -1: "reciprocal"}
 
 
 class ArrayOperators:
@@ -55,10 +48,10 @@ class ArrayOperators:
         raise NotImplementedError
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _numpy_call(ufunc.__name__, method, inputs, kwargs)
+        return _numpy_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        return _numpy_call(func.__name__, "__call__", args, kwargs)
+        return _numpy_call(func, "__call__", args, kwargs)
 
     def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
         return _ops()
@@ -99,7 +92,20 @@ class ArrayOperators:
     def __rmod__(self, other: Any) -> Any:
         return _operator("remainder", other, self)
 
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
     def __pow__(self, other: Any) -> Any:
+        if type(other) in (int, float) and not _is_number(self):
+            # NumPy's operator, unlike `np.power`, takes these exponents apart.
+            kind = self.dtype.kind
+            if kind == "f" and other in _POWERS:
+                return _operator(_POWERS[other], self)
+            if kind == "b" and type(other) is int and other == 2:
+                return _operator("square", self)
         return _operator("pow", self, other)
 
     def __rpow__(self, other: Any) -> Any:
@@ -142,7 +148,9 @@ class ArrayOperators:
         return _operator("negative", self)
 
     def __pos__(self) -> Any:
-        return self
+        if _is_number(self) and self.dtype != bool:
+            return self
+        return _operator("positive", self)
 
     def __abs__(self) -> Any:
         return _operator("abs", self)
@@ -185,51 +193,161 @@ class ArrayOperators:
         """The same values as another dtype."""
         return _ops().astype(self, dtype)
 
-    def reshape(self, *shape: Any) -> Any:
+    def reshape(self, *shape: Any, order: str = "C", copy: Any = None) -> Any:
         """The same elements in another shape; -1 is inferred."""
-        dims = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return _ops().reshape(self, dims)
+        if order != "C":
+            return _np.reshape(self, shape, order=order)
+        first = shape[0] if len(shape) == 1 else None
+        whole = isinstance(first, (tuple, list)) or getattr(first, "ndim", 0) > 0
+        return _ops().reshape(self, first if whole else shape)
+
+    def flatten(self, order: str = "C") -> Any:
+        """All elements along one axis."""
+        return _np.ravel(self, order=order)
+
+    def ravel(self, order: str = "C") -> Any:
+        """All elements along one axis."""
+        return _np.ravel(self, order=order)
+
+    def copy(self, order: str = "C") -> Any:
+        """The same values."""
+        return _np.copy(self, order=order)
 
     def transpose(self, *axes: Any) -> Any:
         """Axes permuted; reversed where none are given."""
         order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
         return _ops().permute_dims(self, tuple(order) if order else None)
 
+    def swapaxes(self, axis1: int, axis2: int) -> Any:
+        """Two axes swapped."""
+        return _np.swapaxes(self, axis1, axis2)
+
     def squeeze(self, axis: Any = None) -> Any:
         """Axes of size 1 removed."""
         return _ops().squeeze(self, axis)
 
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+    @property
+    def real(self) -> Any:
+        """The real part: of what is not complex, itself."""
+        return _np.copy(self)
+
+    @property
+    def itemsize(self) -> int:
+        """Number of bytes of an element."""
+        return int(self.dtype.itemsize)
+
+    @property
+    def nbytes(self) -> Any:
+        """Number of bytes: an int or a symbolic dimension."""
+        return _np.size(self) * self.itemsize
+
+    def clip(self, min: Any = None, max: Any = None, out: Any = None) -> Any:
+        """Elements limited to an interval."""
+        return _np.clip(self, min, max, out=out)
+
+    def round(self, decimals: int = 0, out: Any = None) -> Any:
+        """Elements rounded to a number of decimals, halves to even."""
+        return _np.round(self, decimals, out=out)
+
+    def conj(self) -> Any:
+        """The complex conjugate: of what is not complex, itself."""
+        return _np.conjugate(self)
+
+    def dot(self, b: Any, out: Any = None) -> Any:
+        """NumPy's dot product."""
+        return _np.dot(self, b, out=out)
+
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+        """Elements along an axis, by index."""
+        return _np.take(self, indices, axis=axis, out=out, mode=mode)
+
+    def repeat(self, repeats: Any, axis: Any = None) -> Any:
+        """Each element several times in a row."""
+        return _np.repeat(self, repeats, axis=axis)
+
+    def argsort(self, axis: Any = -1, kind: Any = None, order: Any = None, **options: Any) -> Any:
+        """Indices that sort the elements along an axis."""
+        return _np.argsort(self, axis=axis, kind=kind, order=order, **options)
+
+    def sum(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
+        **options: Any,
+    ) -> Any:  # fmt: skip
         """Sum over axes."""
-        return _ops().sum(self, axis=axis, keepdims=keepdims)
+        return _np.sum(self, axis, dtype, out, keepdims, **options)
 
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Mean over axes."""
-        return _ops().mean(self, axis=axis, keepdims=keepdims)
-
-    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Largest element over axes."""
-        return _ops().max(self, axis=axis, keepdims=keepdims)
-
-    def min(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Smallest element over axes."""
-        return _ops().min(self, axis=axis, keepdims=keepdims)
-
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def prod(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
+        **options: Any,
+    ) -> Any:  # fmt: skip
         """Product over axes."""
-        return _ops().prod(self, axis=axis, keepdims=keepdims)
+        return _np.prod(self, axis, dtype, out, keepdims, **options)
 
-    def var(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Population variance over axes."""
-        return _ops().var(self, axis=axis, keepdims=keepdims)
+    def mean(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        """Mean over axes."""
+        return _np.mean(self, axis, dtype, out, keepdims, **options)
 
-    def std(self, axis: Any = None, keepdims: bool = False) -> Any:
-        """Population standard deviation over axes."""
-        return _ops().std(self, axis=axis, keepdims=keepdims)
+    def var(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
+        keepdims: bool = False, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Variance over axes; `ddof=1` divides by one less than the number of elements."""
+        return _np.var(self, axis, dtype, out, ddof, keepdims, **options)
 
-    def argmax(self, axis: Any = None, keepdims: bool = False) -> Any:
+    def std(
+        self, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0,
+        keepdims: bool = False, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Square root of the variance over axes."""
+        return _np.std(self, axis, dtype, out, ddof, keepdims, **options)
+
+    def max(self, axis: Any = None, out: Any = None, keepdims: bool = False, **options: Any) -> Any:
+        """Largest element over axes."""
+        return _np.max(self, axis, out, keepdims, **options)
+
+    def min(self, axis: Any = None, out: Any = None, keepdims: bool = False, **options: Any) -> Any:
+        """Smallest element over axes."""
+        return _np.min(self, axis, out, keepdims, **options)
+
+    def any(self, axis: Any = None, out: Any = None, keepdims: bool = False, **options: Any) -> Any:
+        """Whether an element is true, over axes."""
+        return _np.any(self, axis, out, keepdims, **options)
+
+    def all(self, axis: Any = None, out: Any = None, keepdims: bool = False, **options: Any) -> Any:
+        """Whether every element is true, over axes."""
+        return _np.all(self, axis, out, keepdims, **options)
+
+    def argmax(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
         """Index of the largest element."""
-        return _ops().argmax(self, axis=axis, keepdims=keepdims)
+        return _np.argmax(self, axis, out, keepdims=keepdims)
+
+    def argmin(self, axis: Any = None, out: Any = None, *, keepdims: bool = False) -> Any:
+        """Index of the smallest element."""
+        return _np.argmin(self, axis, out, keepdims=keepdims)
+
+    def cumsum(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        """Sum of the elements up to each one."""
+        return _np.cumsum(self, axis, dtype, out)
+
+    def cumprod(self, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        """Product of the elements up to each one."""
+        return _np.cumprod(self, axis, dtype, out)
+
+    if not TYPE_CHECKING:  # it would make a checker accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            kind = type(self).__name__
+            if name.startswith("_") or not hasattr(np.ndarray, name):
+                raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+            from graphctx.ops.protocol import counterpart
+
+            raise AttributeError(
+                f"{where()}a {kind} has no {name!r}, unlike a NumPy array; {counterpart(name)} "
+                f"({source_line()})"
+            )
 
 
 def _operator(name: str, *operands: Any) -> Any:
@@ -268,7 +386,8 @@ def _number_operator(name: str, operands: Sequence[Any]) -> Any:
 _PYTHON_NAMES = {"subtract": "sub", "multiply": "mul", "divide": "truediv", "negative": "neg",
                  "floor_divide": "floordiv", "remainder": "mod"}  # fmt: skip
 _ARITHMETIC = frozenset(
-    ("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow", "negative", "abs")
+    ("add", "subtract", "multiply", "divide", "floor_divide", "remainder", "pow")
+    + ("negative", "positive", "abs")
 )
 
 
@@ -279,23 +398,10 @@ def _without_bool(x: Any) -> Any:
     return int(x) if isinstance(x, bool) else x
 
 
-def _numpy_call(name: str, method: str, inputs: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    ops = _ops()
-    if name in ("shape", "ndim", "size") and len(inputs) == 1:
-        return getattr(inputs[0], name)  # Python values, as NumPy has them
-    function = getattr(ops, _NUMPY_NAMES.get(name, name), None)
-    if method == "reduce" and name in ("add", "multiply", "maximum", "minimum"):
-        reduction = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[name]
-        axis = kwargs.get("axis", 0)
-        return getattr(ops, reduction)(inputs[0], axis=axis, keepdims=kwargs.get("keepdims", False))
-    kwargs = {k: v for k, v in kwargs.items() if v is not None}
-    if function is None or method != "__call__" or "out" in kwargs:
-        detail = "" if method == "__call__" else f".{method}"
-        raise TraceError(
-            f"{where()}np.{name}{detail} cannot be recorded on a symbolic tensor; use a function "
-            f"of graphctx.ops ({source_line()})"
-        )
-    return function(*inputs, **kwargs)
+def _numpy_call(function: Any, method: str, inputs: Sequence[Any], kwargs: Any) -> Any:
+    from graphctx.ops.protocol import call
+
+    return call(function, method, inputs, kwargs)
 
 
 def where() -> str:

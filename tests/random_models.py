@@ -199,6 +199,44 @@ class Derive(Layer):
         return self.child(x, **given)
 
 
+class Catch(Layer):
+    """Catches what its child raises."""
+
+    def __init__(self, child: Layer) -> None:
+        self.child = child
+
+    def call(self, x: Any) -> Any:
+        try:
+            return self.child(x) + 1
+        except ValueError:
+            return x * 2
+
+
+class Conditional(Layer):
+    """Chooses between its children by data."""
+
+    def __init__(self, first: Layer, second: Layer) -> None:
+        self.first = first
+        self.second = second
+
+    def call(self, x: Any) -> Any:
+        return ops.cond(ops.max(x) > 1, self.first, self.second, x)
+
+
+class Early(Layer):
+    """Returns before its second child, if an argument says so."""
+
+    def __init__(self, first: Layer, second: Layer) -> None:
+        self.first = first
+        self.second = second
+
+    def call(self, x: Any, *, mode: Context[Literal["off", "low", "high"]] = "low") -> Any:
+        y = self.first(x, **declared(self.first, {"mode": "high"}))
+        if mode == "off":
+            return y
+        return self.second(y) if mode == "low" else self.second(self.second(y))
+
+
 VALUES: dict[str, list[Any]] = {
     "training": [False, True],
     "mode": ["off", "low", "high"],
@@ -225,6 +263,11 @@ _leaf = st.one_of(
 )
 
 
+_stateless = st.sampled_from(
+    [("scale", 2.0), ("other",), ("noise", 0.1), ("repeat",), ("drop", 0.3), ("untap",)]
+)  # what `ops.cond` may choose between: nothing there may assign to variables
+
+
 def _extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.tuples(st.just("stack"), st.lists(inner, min_size=1, max_size=3)),
@@ -233,6 +276,9 @@ def _extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(st.just("block"), inner, inner, _given),
         st.tuples(st.just("switch"), inner, inner),
         st.tuples(st.just("derive"), inner),
+        st.tuples(st.just("catch"), inner),
+        st.tuples(st.just("early"), inner, inner),
+        st.tuples(st.just("cond"), _stateless, _stateless),
     )
 
 
@@ -260,6 +306,12 @@ def build(recipe: Any) -> Layer:
     if kind == "block":
         inside, after = single(build(rest[0])), build(rest[1])
         return Block(inside, after, declared(inside, rest[2]))
+    if kind == "catch":
+        return Catch(single(build(rest[0])))
+    if kind == "early":
+        return Early(single(build(rest[0])), single(build(rest[1])))
+    if kind == "cond":
+        return Conditional(single(build(rest[0])), single(build(rest[1])))
     if kind == "switch":
         return Switch(build(rest[0]), build(rest[1]))
     return Derive(single(build(rest[0])))

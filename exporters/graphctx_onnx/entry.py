@@ -18,10 +18,14 @@ class OnnxExporter:
     Attributes:
         name: `gx.export(..., format="onnx")`.
         suffixes: of the paths that ask for it.
+        options: that `export` takes.
     """
 
     name = "onnx"
     suffixes = (".onnx",)
+    options = (
+        "opset", "verify", "inputs", "sizes", "external_threshold", "rtol", "atol", "progress",
+    )  # fmt: skip
 
     def export(self, program: Any, path: str | os.PathLike[str], **options: Any) -> Exported:
         """Write a program; see `graphctx_onnx.export`."""

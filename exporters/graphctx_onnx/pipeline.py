@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from graphctx.errors import ExportError
-from graphctx.graph import CallGraph
 from graphctx_onnx.check import check
-from graphctx_onnx.convert import Converted, convert, require_bound
+from graphctx_onnx.convert import Converted, convert, graph_of, require_bound
 from graphctx_onnx.destination import Destination, cannot_write, destination
+from graphctx_onnx.external import require_threshold
 from graphctx_onnx.locate import Tolerances
 from graphctx_onnx.metadata import load
 from graphctx_onnx.report import Report
+from graphctx_onnx.schemas import require_opset
 from graphctx_onnx.trials import Given, check_options
 from graphctx_onnx.verification import Progress, Verification
 
@@ -78,15 +79,22 @@ def export(
         progress: told a stage, the steps done and the steps in all.
 
     Raises:
-        ExportError: the path cannot be written, or the program cannot be said in ONNX.
+        ExportError: an option makes no sense, the path cannot be written, or the program cannot
+            be said in ONNX.
         VerificationError: onnxruntime computes something else.
     """
-    graph: CallGraph = program if isinstance(program, CallGraph) else program.graph
+    graph = graph_of(program)
     require_bound(graph)
-    if external_threshold is not None and external_threshold < 0:
-        raise ExportError(f"external_threshold is a number of bytes, got {external_threshold}")
-    if verify:
-        check_options(graph, inputs, sizes)
+    require_opset(opset)
+    require_threshold(external_threshold)
+    limits = Tolerances(rtol, atol)
+    if not isinstance(verify, bool):
+        raise ExportError(f"verify is True or False, got {verify!r}")
+    if progress is not None and not callable(progress):
+        raise ExportError(
+            f"progress is a function of (stage, steps done, steps in all), got {progress!r}"
+        )
+    check_options(graph, inputs, sizes)
     with destination(path) as target:
         _tell(progress, "converting", 0, 1)
         converted = convert(
@@ -100,16 +108,16 @@ def export(
         check(made, converted)
         report = None
         if verify:
-            limits = Tolerances(rtol, atol)
             report = Verification(made, converted, program, limits, progress).run(inputs, sizes)
-        files = target.commit(stale_data=_refers_to_data(target))
+        size = sum(file.stat().st_size for file in target.folder.iterdir())
+        files = target.commit(is_stale=functools.partial(_refers_to_data, target))
     return Exported(
         files[-1],
         tuple(reversed(files)),
         converted.opset,
         converted.model.ir_version,
         len(converted.model.graph.node),
-        sum(file.stat().st_size for file in files),
+        size,
         report,
     )
 

@@ -235,9 +235,7 @@ def require_opset(asked: Any) -> None:
     if asked is None:
         return
     if isinstance(asked, bool) or not isinstance(asked, (int, np.integer)):
-        raise ExportError(
-            f"opset is a number from {FIRST_OPSET} to {LAST_OPSET}, got {asked!r}"
-        )
+        raise ExportError(f"opset is a number from {FIRST_OPSET} to {LAST_OPSET}, got {asked!r}")
     if not FIRST_OPSET <= asked <= LAST_OPSET:
         raise ExportError(
             f"opset {asked} cannot be written: choose one from {FIRST_OPSET} to {LAST_OPSET}"

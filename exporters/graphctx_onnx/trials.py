@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,12 +51,14 @@ def plan_sizes(graph: CallGraph, asked: Mapping[str, Sequence[int]] | None) -> l
         ExportError: `asked` names no dimension of the graph, or no sizes.
     """
     symbols = symbols_of(graph)
+    if asked is not None and not isinstance(asked, Mapping):
+        raise ExportError(f"sizes is a dict such as {{'batch': [1, 8]}}, got {asked!r}")
     asked = {name: _as_sizes(name, sizes) for name, sizes in (asked or {}).items()}
     for name in asked:
         if name not in symbols:
             raise ExportError(
                 f"sizes: no input has a dimension {name!r}; "
-                f"there are {listing(symbols)}{suggest(name, symbols)}"
+                f"there are {listing(symbols)}{suggest(str(name), symbols)}"
             )
     count = max([len(sizes) for sizes in asked.values()], default=0)
     if set(asked) != set(symbols) or not symbols:
@@ -73,10 +76,11 @@ def plan_sizes(graph: CallGraph, asked: Mapping[str, Sequence[int]] | None) -> l
 
 
 def _as_sizes(name: str, sizes: Any) -> list[int]:
-    found = [sizes] if isinstance(sizes, int) else list(sizes)
-    if not found or not all(isinstance(size, int) and size >= 0 for size in found):
+    several = isinstance(sizes, (Sequence, Set, np.ndarray)) and not isinstance(sizes, str)
+    found = np.asarray(list(sizes) if several else [sizes])
+    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu" or found.min() < 0:
         raise ExportError(f"sizes: {name!r} needs a list of numbers such as [1, 8], got {sizes!r}")
-    return found
+    return [int(size) for size in found]
 
 
 def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator[Sizes]:
@@ -257,6 +261,11 @@ def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
     names = [value.node.name for value in graph.inputs]
     if isinstance(given, (np.ndarray, np.generic, int, float)):
         given = [given]
+    if not isinstance(given, (Mapping, Sequence)) or isinstance(given, (str, bytes)):
+        raise ExportError(
+            f"inputs: expected a dict of arrays, a list of them, or a function that returns "
+            f"either, got {type(given).__name__}"
+        )
     if not isinstance(given, Mapping):
         if len(given) != len(names):
             raise ExportError(
@@ -265,15 +274,16 @@ def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
         given = dict(zip(names, given, strict=True))
     for name in given:
         if name not in names:
-            raise ExportError(f"inputs: the program has no input {name!r}{suggest(name, names)}")
+            raise ExportError(
+                f"inputs: the program has no input {name!r}{suggest(str(name), names)}"
+            )
     feeds: Feeds = {}
     sizes: Sizes = {}
     for value in graph.inputs:
         name = value.node.name
         if name not in given:
             raise ExportError(f"inputs: {name!r} is missing")
-        array = np.asarray(given[name])
-        array = array.astype(object) if array.dtype.kind == "U" else array
+        array = _as_array(name, given[name])
         if array.dtype != value.dtype or array.ndim != value.rank:
             raise ExportError(
                 f"inputs: {name!r} is {value.spec}, got "
@@ -286,6 +296,18 @@ def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
     return feeds, sizes
 
 
+def _as_array(name: str, given: Any) -> Any:
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ExportError(f"inputs: {name!r} is no array: {error}") from error
+    if array.dtype == object:
+        other = next((item for item in array.flat if not isinstance(item, str)), "")
+        if other != "":
+            raise ExportError(f"inputs: {name!r} holds a Python object: {other!r}")
+    return array.astype(object) if array.dtype.kind == "U" else array
+
+
 def check_options(
     graph: CallGraph, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None
 ) -> None:
@@ -296,6 +318,8 @@ def check_options(
     """
     if inputs is None or callable(inputs):
         plan_sizes(graph, sizes)
+        if inputs is not None:
+            _require_two(inputs)
         return
     if sizes is not None:
         raise ExportError(
@@ -303,3 +327,17 @@ def check_options(
             "the arrays of inputs= have sizes of their own"
         )
     as_feeds(graph, inputs)
+
+
+def _require_two(function: Callable[..., Any]) -> None:
+    """Raise for a function that cannot be called with two arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # one of C's, which does not say
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise ExportError(
+            f"inputs: a function is called with (sizes, NumPy random generator): {error}"
+        ) from error

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from graphctx.errors import ExportError, GraphctxError, VerificationError
+from graphctx.errors import ExportError, GraphctxError, VerificationError, listing
+from graphctx.export import as_path
 from graphctx.graph import Value
 from graphctx_onnx.compare import difference, tolerance_for
 from graphctx_onnx.convert import Converted, convert
@@ -72,8 +73,9 @@ def verify(
             differs. Or the trials prove nothing, because no output was ever finite.
         ExportError: the file cannot be read or loaded, or is not one of this program.
     """
-    source = Path(path)
+    source = as_path(path)
     graph = Reference(program).graph
+    limits = Tolerances(rtol, atol)
     check_options(graph, inputs, sizes)
     metadata = read_metadata(source)
     opset = next(entry.version for entry in load(source).opset_import if not entry.domain)
@@ -83,7 +85,6 @@ def verify(
             f"{source}: not exported from this program: "
             f"{_first_difference(metadata.signature, converted.signature.as_json())}"
         )
-    limits = Tolerances(rtol, atol)
     return Verification(source, converted, program, limits, progress).run(inputs, sizes)
 
 
@@ -145,12 +146,14 @@ class Verification:
             for entry, (_, value) in zip(signature.state, returns.state.values(), strict=True)
         }
         self.report = Report()
+        self.given = False
         self.fixed: Mapping[str, Any] = {}
         self.finite: set[str] = set()
         self.infinite: dict[str, Trial] = {}
 
     def run(self, inputs: Given | None, sizes: Mapping[str, Sequence[int]] | None) -> Report:
         """Run all trials; see `verify`."""
+        self.given = inputs is not None
         plan = self._plan(inputs, sizes)
         steps = len(plan) * len(LEVELS)
         session = open_session(self.path, OFF)
@@ -213,6 +216,8 @@ class Verification:
             try:
                 expected = self._expected(trial)
                 found = Run(trial, expected, self._actual(session, trial))
+            except MemoryError as error:
+                raise self._too_large(trial.sizes) from error
             except (GraphctxError, ValueError, IndexError, ArithmeticError) as error:
                 if inputs is not None:
                     raise  # what the user gives has to be accepted
@@ -233,6 +238,12 @@ class Verification:
             f"verification tried{reason}; say what it takes with sizes={{...}} or inputs=..."
         ) from last
 
+    def _too_large(self, sizes: Mapping[str, int]) -> VerificationError:
+        return VerificationError(
+            f"{self.graph.name}: there is no memory to verify it at {sizes_text(sizes)}; choose "
+            f"smaller sizes with sizes={{...}} or inputs=..."
+        )
+
     def _state(self, expected: Mapping[str, Any]) -> dict[str, Any]:
         """The state that the next trial starts from."""
         return {
@@ -243,7 +254,10 @@ class Verification:
 
     def _draw(self, sizes: Sizes, index: int, state: Mapping[str, Any], redraw: int) -> Trial:
         rng = np.random.default_rng([index, redraw])
-        feeds = draw(self.converted.graph, self.ranges, sizes, index, rng)
+        try:
+            feeds = draw(self.converted.graph, self.ranges, sizes, index, rng)
+        except (MemoryError, ValueError, OverflowError) as error:
+            raise self._too_large(sizes) from error
         return Trial(sizes, feeds, SEEDS[index % len(SEEDS)] + redraw, state)
 
     def _expected(self, trial: Trial) -> dict[str, Any]:
@@ -331,7 +345,15 @@ class Verification:
             f"with {optimizations}: {found.problem} (largest difference {found.largest:.3g}, "
             f"relative {found.relative:.3g})"
         )
-        return f"{head}; {self._cause(row, trial)}"
+        text = f"{head}; {self._cause(row, trial)}"
+        bad = [name for name, array in trial.feeds.items() if _has_non_finite(array)]
+        if bad:
+            text += (
+                f"; the inputs given hold NaN or infinite elements ({listing(bad)}), of which ONNX "
+                f"does not say what every operator makes: if the model need not take them, give "
+                f"finite ones"
+            )
+        return text
 
     def _cause(self, row: Row, trial: Trial) -> str:
         try:
@@ -362,8 +384,16 @@ class Verification:
                 continue
             value = self.outputs.get(output) or self.states[output]
             origin = first_non_finite(self.converted.graph, trial, value)
+            advice = (
+                "the inputs given make it so: give others"
+                if self.given
+                else "pass inputs that the model is made for: inputs={...}"
+            )
             raise VerificationError(
                 f"{self.graph.name}: verification proves nothing: output {output!r} is NaN or "
-                f"infinite throughout in every trial; that begins at {origin}; pass inputs "
-                f"that the model is made for: inputs={{...}}"
+                f"infinite throughout in every trial; that begins at {origin}; {advice}"
             )
+
+
+def _has_non_finite(array: Any) -> bool:
+    return array.dtype.kind == "f" and not np.isfinite(array).all()

@@ -417,10 +417,11 @@ def _eager_mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 @composite(_eager_mean)
 def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Mean over axes; of integers it is float64."""
-    return _reduce(reduce_mean_op, _symbolic_float(x), axis, keepdims)
+    return _reduce(reduce_mean_op, symbolic_float(x), axis, keepdims)
 
 
-def _symbolic_float(x: Any) -> Tensor:
+def symbolic_float(x: Any) -> Tensor:
+    """The operand as a tensor of floats; integers become float64."""
     x = tensor(x)
     return x if x.dtype.kind == "f" else tensor(x, np.float64)
 
@@ -445,7 +446,7 @@ def var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float =
 
     `correction=1` divides by one less than the number of elements.
     """
-    x = _symbolic_float(x)
+    x = symbolic_float(x)
     squares = square(subtract(x, mean(x, axis, keepdims=True)))
     if not correction:
         return _reduce(reduce_mean_op, squares, axis, keepdims)
@@ -546,7 +547,7 @@ def _eager_logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 @composite(_eager_logsumexp)
 def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """`log(sum(exp(x)))` over axes, without overflow."""
-    return _reduce(reduce_log_sum_exp_op, _symbolic_float(x), axis, keepdims)
+    return _reduce(reduce_log_sum_exp_op, symbolic_float(x), axis, keepdims)
 
 
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
