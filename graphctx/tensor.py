@@ -48,6 +48,13 @@ class ArrayOperators:
         raise NotImplementedError
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and len(inputs) == 2 and method == "__call__":  # x + variable, eagerly
+            a, b = inputs
+            if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+                a = a.resolve() if isinstance(a, ArrayOperators) else a
+                b = b.resolve() if isinstance(b, ArrayOperators) else b
+                if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+                    return ufunc(a, b)
         return _numpy_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -229,7 +236,7 @@ class ArrayOperators:
     @property
     def real(self) -> Any:
         """The real part: of what is not complex, itself."""
-        return _np.copy(self)
+        return +self if _is_number(self) else _np.copy(self)
 
     @property
     def itemsize(self) -> int:

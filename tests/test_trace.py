@@ -499,7 +499,7 @@ def test_if_tensor() -> None:
     [
         (lambda x: int(x[0, 0]), r"the Python value \(int\) of a tensor float32\[\] is asked for"),
         (lambda x: np.asarray(x), "has no values to put into a NumPy array"),
-        (lambda x: np.linalg.inv(x), "np.inv cannot be recorded on a symbolic tensor"),
+        (lambda x: np.linalg.inv(x), "np.linalg.inv cannot be recorded on a symbolic tensor"),
         (lambda x: len(x), r"uses: the size batch is symbolic, so `int\(batch\)` has no answer"),
         (lambda x: x.shape[0] == 1, r"the size batch is symbolic, so `batch == 1` has no answer"),
         (lambda x: x.__setitem__(0, 1), "a symbolic tensor cannot be written to"),

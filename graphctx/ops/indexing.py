@@ -684,7 +684,7 @@ def pad(x: Any, pads: Any, mode: str = "constant", value: Any = 0) -> Any:
     counts = [before for before, _ in pairs] + [after for _, after in pairs]
     fill = None
     if mode == "constant" and not (isinstance(value, (int, float)) and value == 0):
-        fill = value if isinstance(value, Tensor) else np.asarray(value, x.dtype)
+        fill = value.astype(x.dtype) if isinstance(value, Tensor) else np.asarray(value, x.dtype)
     return pad_op(x, shape_operand(recorder, counts), fill, mode=mode)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.context import source_line
-from graphctx.errors import TraceError, suggest
+from graphctx.errors import TraceError
 from graphctx.ops.reductions import symbolic_float
 from graphctx.ops.rules import common, operands_of, promoted, strong, tensor
 from graphctx.tensor import ArrayOperators, Tensor, where
@@ -107,7 +107,7 @@ def _ufunc(ufunc: Any, method: str, inputs: Sequence[Any], kwargs: Mapping[str, 
 
 def _is_default(option: str, value: Any) -> bool:
     if option == "out":
-        return value is None or value == (None,)
+        return value is None or (isinstance(value, tuple) and all(x is None for x in value))
     if option == "where":
         return value is True or value is np._NoValue
     if option in ("dtype", "signature"):
@@ -187,7 +187,7 @@ def counterpart(name: str) -> str:
     own = NAMES.get(name, name)
     if own in ops.__all__:
         return f"use ops.{own}"
-    return "compute it with functions of graphctx.ops" + suggest(own, ops.__all__)
+    return "compute it with functions of graphctx.ops"
 
 
 def _unknown(shown: str, name: str) -> TraceError:
