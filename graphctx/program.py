@@ -157,7 +157,10 @@ class Program:
                 return self._run(*args)
             return self._run(*self._arguments(args, seed, kwargs, self._code))
         except Exception as error:
-            raise self._located(error, self._code) from error
+            located = self._located(error, self._code)
+            if located is error:
+                raise
+            raise located from error
 
     def step(
         self,
@@ -200,7 +203,10 @@ class Program:
         try:
             return code.function(*arguments)  # type: ignore[no-any-return]
         except Exception as error:
-            raise self._located(error, code) from error
+            located = self._located(error, code)
+            if located is error:
+                raise
+            raise located from error
 
     def _located(self, error: Exception, code: Code) -> Exception:
         """The error of a kernel, with the op, the layer path and the source line it belongs to."""

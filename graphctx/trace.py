@@ -349,11 +349,13 @@ class Tracer(Recorder):
                 if not getattr(error, "_defer", False):
                     if isinstance(error, TraceError):
                         outer.refused = error
-                    raise self._on_path(error, run, len(choices)) from None
+                    self._on_path(error, run, len(choices))
+                    raise
                 leaf = Raised(error, _raised_at(error), run.state)
             except RecursionError as error:
                 raise TraceError(
-                    f"{self.model.name}: the layers are nested too deeply to trace"
+                    f"{self.model.name}: the layers are nested too deeply to trace, or a call "
+                    f"does not end ({_raised_at(error)})"
                 ) from error
             except Exception as error:
                 leaf = Raised(error, _raised_at(error), run.state)

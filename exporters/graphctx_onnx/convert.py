@@ -193,8 +193,11 @@ class _Conversion:
         live_seed = graph.seed is not None and graph.seed.node in self.nodes
         seed = self._input(graph.seed) if live_seed and graph.seed is not None else None
         outputs = []
-        for name, value in zip(returns.names(), returns.values, strict=True):
+        names = returns.names()
+        for index, (name, value) in enumerate(zip(names, returns.values, strict=True)):
             own = usable(name, "output")
+            if not name and own in names:
+                own = f"{own}_{index}"
             own = f"{own}_out" if own in self.taken else own
             outputs.append(Port(claim(own), name, value.spec))
         weights = {id(node.data): node.output for node in self.nodes if node.kind == "weight"}

@@ -385,7 +385,7 @@ class Verification:
             value = self.outputs.get(output) or self.states[output]
             origin = first_non_finite(self.converted.graph, trial, value)
             advice = (
-                "the inputs given make it so: give others"
+                "give other inputs"
                 if self.given
                 else "pass inputs that the model is made for: inputs={...}"
             )

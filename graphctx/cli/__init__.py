@@ -1,12 +1,16 @@
 """The command line, `graphctx`.
 
 Exit codes: 0, all well; 1, the model, the data or a verification failed; 2, the command line
-itself is wrong. Errors go to stderr, and what `--json` prints is JSON and nothing else.
+itself is wrong; 130, interrupted with Ctrl-C. Errors go to stderr, and what `--json` prints is
+JSON and nothing else.
 
 A command imports what it needs when it runs, so that help and completion start at once.
 """
 
 from __future__ import annotations
+
+import io
+import sys
 
 from graphctx.cli.application import app
 
@@ -23,4 +27,9 @@ __all__ = ["app", "demo", "describe", "export", "main", "run"]
 
 def main() -> None:
     """Run the command line; the entry point of `graphctx`."""
-    app(prog_name="graphctx")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does
+    try:
+        app(prog_name="graphctx")
+    except KeyboardInterrupt:  # before or after a command
+        sys.exit(130)

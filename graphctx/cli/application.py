@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from graphctx.cli.failure import UsageError, report
+from graphctx.cli.failure import UsageError, report, where
 
 
 class _Group(TyperGroup):
@@ -18,9 +18,11 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if hasattr(error, "format_message"):
                 raise  # typer's own usage errors, which it prints itself
+            if isinstance(error, SystemExit) and where(error) is None:
+                raise  # rich's, when nobody reads what it prints
             report(error, debug=bool(ctx.obj))
             raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
 

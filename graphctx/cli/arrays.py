@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -10,8 +14,9 @@ from typing import IO, Any
 import numpy as np
 
 from graphctx.cli.failure import UsageError
-from graphctx.errors import InputError, listing, suggest
+from graphctx.errors import DTypeError, InputError, listing, suggest
 from graphctx.program import Program
+from graphctx.spec import as_dtype
 from graphctx.tree import Structure
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -53,7 +58,7 @@ class Given:
         for name in self.named:
             if name not in names:
                 raise InputError(
-                    f"{program.name}: no input {name!r}{suggest(name, names)} "
+                    f"{program.name}: no input {name!r}{_hint(name, names)} "
                     f"(inputs: {_signature(program)})"
                 )
         rest = iter(self.ordered)
@@ -71,6 +76,12 @@ class Given:
         return [array for array in found.values() if array is not None]
 
 
+def _hint(name: str, names: list[str]) -> str:
+    if re.fullmatch(r"arr_\d+", name) and names:
+        return f"; give np.savez the arrays by name: np.savez(path, {names[0]}=...)"
+    return suggest(name, names)
+
+
 def _signature(program: Program) -> str:
     return ", ".join(f"{name}: {spec}" for name, spec in program.inputs.items()) or "none"
 
@@ -78,15 +89,45 @@ def _signature(program: Program) -> str:
 def _read(path: Path) -> Arrays | np.ndarray[Any, Any]:
     if path.suffix not in (".npy", ".npz"):
         raise UsageError(f"{path}: inputs are read from .npz (by name) and .npy files")
+    arrays: dict[str, Any] = {}
     try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                arrays[""] = found
+            else:
+                arrays.update((name, found[name]) for name in found.files)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: not a {path.suffix} file of plain arrays") from error
+    is_plain = all(isinstance(array, np.ndarray) for array in arrays.values())
+    if not is_plain or isinstance(found, np.ndarray) != (path.suffix == ".npy"):
+        raise InputError(f"{path}: not a {path.suffix} file of plain arrays")
+    if path.suffix == ".npy":
+        return _native(arrays[""], str(path))
+    return {name: _native(array, f"{path}, {name!r}") for name, array in arrays.items()}
+
+
+_UNREADABLE = (
+    ValueError, TypeError, EOFError, AttributeError, MemoryError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise for a file that is something else, or damaged."""
+
+
+def _native(array: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
+    """The array in this machine's byte order.
+
+    Raises:
+        InputError: its dtype is none that a tensor has.
+    """
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    try:
+        as_dtype(array.dtype)
+    except DTypeError as error:
+        raise InputError(f"{where}: {error}") from error
+    return array
 
 
 def named_outputs(program: Program, result: Any) -> Arrays:
@@ -111,27 +152,47 @@ def check_target(path: Path, count: int) -> None:
 
     Raises:
         UsageError: it ends in something else than `.npz` or `.npy`, or `.npy` for several arrays.
+        InputError: there is no folder to write it in.
     """
     if path.suffix not in (".npy", ".npz"):
         raise UsageError(f"{path}: outputs are written to .npz (by name) and .npy files")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise InputError(
+            f"{path}: cannot be written: the folder {str(path.parent)!r} does not exist"
+        )
     if path.suffix == ".npy" and count != 1:
         raise UsageError(f"{path}: there are {count} outputs, and a .npy file has one; use .npz")
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
-    """Write the arrays; see `check_target`."""
+    """Write the arrays; see `check_target`. The file is there when it is complete, or not at all.
+
+    Raises:
+        InputError: the operating system refuses.
+    """
     try:
-        if path.suffix == ".npy":
-            with path.open("wb") as file:
-                write_array(file, *arrays.values())
-            return
-        # Not np.savez, whose own parameters are names that an output might have.
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    write_array(file, array)
+        with tempfile.TemporaryDirectory(
+            prefix=f".{path.stem[:40]}.", suffix=".tmp", dir=path.parent, ignore_cleanup_errors=True
+        ) as folder:
+            made = Path(folder) / path.name
+            _write(made, arrays)
+            os.replace(made, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    if path.suffix == ".npy":
+        with path.open("wb") as file:
+            write_array(file, *arrays.values())
+        return
+    # Not np.savez, whose own parameters are names that an output might have.
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                write_array(file, array)
 
 
 def write_array(file: IO[bytes], array: np.ndarray[Any, Any]) -> None:

@@ -36,7 +36,7 @@ def trace(
     from graphctx.cli.models import load
 
     started = time.perf_counter()
-    traced = load(model, inputs=inputs, context=context, domains=domain)
+    traced = load(model, inputs=inputs, context=context, domains=domain, quiet=json)
     seconds = time.perf_counter() - started
     if optimize:
         graph = traced.program().graph
@@ -78,7 +78,7 @@ def contexts(
     from graphctx.cli import plain
     from graphctx.cli.models import load
 
-    graph = load(model, inputs=inputs, domains=domain).graph
+    graph = load(model, inputs=inputs, domains=domain, quiet=json).graph
     if json:
         screen.print_json(plain.contexts_data(graph))
     elif graph.contexts:
@@ -116,7 +116,7 @@ def explain(
     import graphctx
     from graphctx.cli.models import load
 
-    traced = load(model, inputs=inputs, context=context, domains=domain)
+    traced = load(model, inputs=inputs, context=context, domains=domain, quiet=json)
     text = graphctx.explain(traced.graph, path, argument, traced.context)
     if json:
         found = {"path": path, "argument": argument, "explanations": text.split("\n")}
@@ -137,5 +137,7 @@ def summary(
     """List the operators of the program for one context, with shapes, parameters and costs."""
     from graphctx.cli.models import load
 
-    table = load(model, inputs=inputs, context=context, domains=domain).program().summary()
+    table = (
+        load(model, inputs=inputs, context=context, domains=domain, quiet=json).program().summary()
+    )
     screen.print_json(table.as_dict()) if json else screen.stdout().print(table)

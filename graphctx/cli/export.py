@@ -47,7 +47,9 @@ def export(
     from graphctx.cli.plain import plain
 
     sizes = _sizes(size)
-    traced = load(model, inputs=inputs, context=context, domains=domain, weights=weights)
+    traced = load(
+        model, inputs=inputs, context=context, domains=domain, weights=weights, quiet=json
+    )
     program = traced.program()
     with screen.progress(not no_progress and not json) as progress:
         written = graphctx.export(
@@ -106,7 +108,7 @@ def verify(
     texts = pairs(context, "--context", "training=true")
     known = {name: str(value) for name, value in stored.items() if value is not None}
     both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
-    traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights)
+    traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights, quiet=json)
     program = traced.program()
     with screen.progress(not no_progress and not json) as progress:
         report = exporter.verify(file, program, sizes=sizes, progress=progress)
@@ -128,6 +130,8 @@ def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:
             found[name] = [int(part) for part in text.split(",")]
         except ValueError:
             raise UsageError(f"--size is written batch=1,8, got {name}={text}") from None
+        if min(found[name]) < 0:
+            raise UsageError(f"--size takes numbers from 0 on, got {name}={text}")
     return found or None
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sysconfig
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 
 from graphctx.cli.screen import stderr
@@ -34,33 +35,58 @@ def message(error: BaseException) -> str:
     if isinstance(error, UsageError):
         return text
     place = where(error)
+    if isinstance(error, SystemExit):
+        return f"{place}: the model's code ends the program: sys.exit({error.code!r})"
     if isinstance(error, GraphctxError):
         return f"{text} ({place})" if place and place not in text else text
     kind = type(error).__name__
+    if place is None and isinstance(error, OSError):
+        return text  # what the system refuses, such as a full disk
     if place is None:
         return f"{kind}: {text} (inside graphctx; run again with --debug and report it)"
     if isinstance(error, SyntaxError):
         text = error.msg
-    return f"{place}: {kind}: {text}" if text else f"{place}: {kind}"
+    found = f"{place}: {kind}: {text}" if text else f"{place}: {kind}"
+    layer = _layer(error)
+    return f"{found} (in the layer {layer})" if layer else found
 
 
 def where(error: BaseException) -> str | None:
     """`file.py:12` of the innermost line of the user's own code that an error passed through."""
     if isinstance(error, SyntaxError) and error.filename and not _is_library(error.filename):
-        return f"{_short(error.filename)}:{error.lineno}"
+        line = f":{error.lineno}" if error.lineno else ""
+        return f"{_short(error.filename)}{line}"
     found = None
-    step: TracebackType | None = error.__traceback__
-    while step is not None:
+    for step in _steps(error):
         filename = step.tb_frame.f_code.co_filename
         if not _is_library(filename):
             found = f"{_short(filename)}:{step.tb_lineno}"
-        step = step.tb_next
+    cause = error.__cause__
+    return where(cause) if found is None and cause not in (None, error) else found
+
+
+def _layer(error: BaseException) -> str | None:
+    """Path of the innermost layer call that an error passed through."""
+    from graphctx.context import Frame
+
+    found = None
+    for step in _steps(error):
+        frame = step.tb_frame.f_locals.get("frame")
+        if isinstance(frame, Frame) and frame.path:
+            found = frame.path
     return found
+
+
+def _steps(error: BaseException) -> Iterator[TracebackType]:
+    step = error.__traceback__
+    while step is not None:
+        yield step
+        step = step.tb_next
 
 
 def _is_library(filename: str) -> bool:
     """Whether a file is graphctx's, an installed package's or Python's, and not the user's."""
-    if filename.startswith("<"):
+    if filename.startswith("<") or not os.path.exists(filename):  # `numpy/random/mtrand.pyx`
         return True
     return os.path.abspath(filename).startswith(tuple(_library_folders()))
 

@@ -9,10 +9,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from numpy import ndarray
 
 from graphctx.cli.failure import UsageError
 from graphctx.context import seed
@@ -22,7 +25,7 @@ from graphctx.layer import Layer
 from graphctx.program import Program, compile
 from graphctx.spec import TensorSpec
 from graphctx.trace import trace
-from graphctx.tree import same_static
+from graphctx.tree import any_leaf, same_static
 
 DEFAULT_NAME = "model"
 INITIAL_SEED = 0
@@ -56,6 +59,7 @@ def load(
     domains: Sequence[str] | None = None,
     weights: Path | None = None,
     fallback: Sequence[TensorSpec] | None = None,
+    quiet: bool = False,
 ) -> Traced:
     """Load and trace a model.
 
@@ -66,13 +70,14 @@ def load(
         domains: texts of `--domain`.
         weights: a safetensors file.
         fallback: the inputs, where neither `inputs` nor the model nor its file say what they are.
+        quiet: what the model's code prints goes to stderr, so that stdout holds JSON only.
 
     Raises:
         UsageError: the command line is wrong.
         GraphctxError: the model cannot be traced.
     """
     texts = pairs(context, "--context", "training=true")
-    with seed(INITIAL_SEED):
+    with seed(INITIAL_SEED), redirect_stdout(sys.stderr) if quiet else nullcontext():
         model, module = find_model(reference)
         args, kwargs = _inputs(model, module, inputs or (), fallback, reference)
         named: dict[str, list[Any]] = {}
@@ -100,21 +105,33 @@ def find_model(reference: str) -> tuple[Layer, ModuleType]:
                 f"(layers there: {listing(layers)}); name it as {source}:name"
             )
         found = getattr(found, part)
-    if callable(found) and not isinstance(found, Layer):
-        found = _make(found, f"{source}:{name}")
+    where = f"{source}:{name}"
+    if callable(found) and not isinstance(found, (Layer, Program)):
+        found = _make(found, where)
+    if isinstance(found, (Program, CallGraph)):
+        what = "compiled" if isinstance(found, Program) else "traced"
+        raise UsageError(f"{where} is {what} already: name the layer that it was made from")
     if not isinstance(found, Layer):
-        raise UsageError(
-            f"{source}:{name} is not a model: expected a Layer, or a function without arguments "
-            f"that makes one, got {type(found).__name__}"
-        )
+        raise _no_model(where, found)
     return found, module
+
+
+def _no_model(where: str, found: Any) -> UsageError:
+    return UsageError(
+        f"{where} is not a model: expected a Layer, or a function without arguments that makes "
+        f"one, got {type(found).__name__}"
+    )
 
 
 def _make(factory: Any, reference: str) -> Any:
     """Call the function, or make the class, that a reference names."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # one of C's, which does not say
+        raise _no_model(reference, factory) from None
     needed = [
         p.name
-        for p in inspect.signature(factory).parameters.values()
+        for p in parameters
         if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     ]
     if needed:
@@ -164,7 +181,11 @@ def _import_file(path: Path) -> ModuleType:
         sys.path.insert(0, folder)  # as `python file.py` does, so that it can import its neighbours
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        error.filename = error.filename or str(path)  # a zero byte has no line
+        raise
     return module
 
 
@@ -211,6 +232,13 @@ def _inputs(
         placed = _placed(specs, names)
     elif (declared := _declared_specs(model, module)) is not None:
         placed = (list(declared) if isinstance(declared, tuple) else [declared]), {}
+        if placed[0] and not any_leaf(
+            declared, lambda leaf: isinstance(leaf, (TensorSpec, ndarray))
+        ):
+            raise UsageError(
+                f"{reference}: input_specs is a TensorSpec, or a tuple of one for each argument of "
+                f"call, got {declared!r}"
+            )
     elif fallback is not None:
         placed = _placed(list(fallback), names)
     elif not names and not _takes_any(model):

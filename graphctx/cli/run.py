@@ -50,7 +50,7 @@ def run(
 
     given = arrays.Given(files or [])
     traced = load(
-        model, inputs=inputs, context=context, domains=domain, weights=weights,
+        model, inputs=inputs, context=context, domains=domain, weights=weights, quiet=json,
         fallback=[TensorSpec(array.shape, array.dtype, name) for name, array in given.arrays]
         or None,
     )  # fmt: skip

@@ -50,14 +50,31 @@ def test_export_without_verification(run: Run) -> None:
         (["-o", "m.onnx", "--size", "batch=x"], 2, "--size is written batch=1,8, got batch=x"),
         (["-o", "m.onnx", "--size", "bitch=1"], 1, "no input has a dimension 'bitch'"),
         (["-o", "m.onnx", "-c", "mode=other"], 1, "allowed: 'half', 'same', 'double'"),
+        (["-o", "folder.onnx"], 1, "folder.onnx: is a folder; give the name of a file in it"),
+        (["-o", "models.py/m.onnx"], 1, "models.py/m.onnx: 'models.py' is not a folder"),
+        (["-o", ""], 1, "no exporter knows files without a suffix"),
+        (["-o", "m.onnx", "--opset", "x"], 2, "valid integer"),
+        (["-o", "m.onnx", "--size", "batch"], 2, "--size is written name=value (batch=1,8)"),
+        (
+            ["-o", "m.onnx", "--size", "batch=1,,2"],
+            2,
+            "--size is written batch=1,8, got batch=1,,2",
+        ),
+        (["-o", "m.onnx", "--size", "batch=-1"], 2, "--size takes numbers from 0 on, got batch=-1"),
+        (["-o", "m.onnx", "--size", "batch=1", "--size", "batch=2"], 2, "gives 'batch' twice"),
+        (["-o", "m.onnx", "--size", "batch=9999999999999"], 1, "no memory to verify it at batch="),
+        (["-o", "m.onnx", "-c", "mode=half", "-c", "mode=half"], 2, "gives 'mode' twice"),
         ([], 2, "Missing option"),
     ],
 )
 def test_exports_that_fail_leave_nothing(
     folder: Path, run: Run, arguments: list[str], code: int, message: str
 ) -> None:
-    result = run("export", "models.py", *arguments, code=code)
+    (folder / "folder.onnx").mkdir()
+    result = run("export", "models.py", *arguments, "--json", code=code)
     assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["models.py"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,53 @@ def test_a_closed_pipe_is_no_error(folder: Path) -> None:
     process.wait()
     assert "Traceback" not in errors
     assert "error:" not in errors
+
+
+SLOW_TO_IMPORT = """
+import time
+print("up", flush=True)
+time.sleep(60)
+"""
+SLOW_TO_TRACE = """
+import graphctx as gx
+
+class Slow(gx.Layer):
+    def call(self, x):
+        print("up", flush=True)
+        while True:
+            pass
+
+model, input_specs = Slow(), gx.TensorSpec((2,))
+"""
+
+
+@pytest.mark.parametrize("source", [SLOW_TO_IMPORT, SLOW_TO_TRACE], ids=["import", "trace"])
+def test_an_interruption(folder: Path, source: str) -> None:
+    (folder / "slow.py").write_text(source)
+    process = subprocess.Popen(
+        [*COMMAND, "export", "slow.py", "-o", "m.onnx"], cwd=folder, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout, stderr) == (130, "", "")
+    assert not (folder / "m.onnx").exists()
+
+
+def test_text_that_the_terminal_cannot_show(folder: Path) -> None:
+    run = graphctx_command(
+        "trace", "models:named", "-c", "style=\u00fc", "--optimize", cwd=folder,
+        PYTHONIOENCODING="ascii",
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    run = graphctx_command(
+        "export", "models.py", "-o", "\u00fc.onnx", "--no-verify", cwd=folder,
+        PYTHONIOENCODING="ascii",
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("\\xfc.onnx: ")
 
 
 def test_help_imports_no_exporter_and_no_model(folder: Path) -> None:

@@ -46,7 +46,7 @@ def test_public_names() -> None:
 
 
 def test_unknown_options(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="optset"):
+    with pytest.raises(ExportError, match="no option 'optset'; did you mean 'opset'"):
         gx.export(models.net(), tmp_path / "model.onnx", optset=23)
     with pytest.raises(ExportError, match="no exporter"):
         gx.export(models.net(), tmp_path / "model.unknown")
