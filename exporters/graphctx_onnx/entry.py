@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
+
+from graphctx.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,29 +32,43 @@ class OnnxExporter:
 
     def export(self, program: Any, path: str | os.PathLike[str], **options: Any) -> Exported:
         """Write a program; see `graphctx_onnx.export`."""
+        _require_onnx()
         from graphctx_onnx.pipeline import export
 
         return export(program, path, **options)
 
     def verify(self, path: str | os.PathLike[str], program: Any, **options: Any) -> Report:
         """Compare a file with its program; see `graphctx_onnx.verify`."""
+        _require_onnx()
         from graphctx_onnx.verification import verify
 
         return verify(path, program, **options)
 
     def assignment(self, path: str | os.PathLike[str]) -> Mapping[str, Any]:
         """The context a file was exported for."""
+        _require_onnx()
         from graphctx_onnx.metadata import read_metadata
 
         return read_metadata(path).assignment
 
     def runner(self, path: str | os.PathLike[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Load a file into onnxruntime, optimizations on; return what runs it."""
+        _require_onnx()
         from graphctx_onnx import sessions
 
         session = sessions.open_session(path, "on")
         names = [output.name for output in session.get_outputs()]
         return lambda feeds: sessions.run(session, names, feeds)
+
+
+def _require_onnx() -> None:
+    """Say what to install where the libraries of the exporter are missing."""
+    for name in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            raise ExportError(
+                f"the ONNX exporter needs {name}, which is not installed: "
+                f"pip install 'graphctx[onnx]'"
+            )
 
 
 exporter = OnnxExporter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,16 @@ def test_unknown_options(tmp_path: Path) -> None:
         gx.export(models.net(), tmp_path / "model.onnx", optset=23)
     with pytest.raises(ExportError, match="no exporter"):
         gx.export(models.net(), tmp_path / "model.unknown")
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime"])
+def test_libraries_that_are_not_installed(
+    missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == missing else found(name)
+    )
+    message = rf"needs {missing}, which is not installed: pip install 'graphctx\[onnx\]'"
+    with pytest.raises(ExportError, match=message):
+        gx.export(models.net(), tmp_path / "model.onnx")
