@@ -421,7 +421,7 @@ class Tracer(Recorder):
             try:
                 leaf = self._merged(tree)
             except Unmergeable as fork:
-                decision = fork.decision
+                decision = self._first(fork.decision)
                 tree = restrict(tree, decision, outer.decide(decision))
                 continue
             if isinstance(leaf, Raised):
@@ -429,6 +429,20 @@ class Tracer(Recorder):
                 raise leaf.error
             outer.state.update(leaf.state)
             return map_leaves(leaf.value, self._own, lambda x: isinstance(x, Tensor))
+
+    def _first(self, decision: Decision) -> Decision:
+        """What has to be decided before a decision may move outwards.
+
+        The value of a number means nothing where the number is not given: that comes first.
+        """
+        kind, name = decision.key
+        if kind != "context":
+            return decision
+        argument = self.arguments[name]
+        if not argument.domain.is_numeric or argument.default is not UNSET:
+            return decision
+        given = Decision(("given", name), decision.selector, (UNSET, GIVEN))
+        return decision if given.key in self.run.known else given
 
     def _merged(self, tree: Tree) -> Leaf | Raised:
         if not isinstance(tree, Fork):

@@ -74,6 +74,44 @@ class Repeat(Layer):
         return x
 
 
+class Pieces(Layer):
+    """Returns a list whose length is a number; its default is another one."""
+
+    def call(self, x: Any, steps: Context[int] = 2) -> Any:
+        return [x * (i + 1) for i in range(steps)]
+
+
+class SumPieces(Layer):
+    """Uses `Pieces` and returns one tensor again."""
+
+    def __init__(self) -> None:
+        self.pieces = Pieces()
+
+    def call(self, x: Any) -> Any:
+        total = x
+        for piece in self.pieces(x):
+            total = total + piece
+        return total
+
+
+class LoudNoise(Layer):
+    """Returns another structure by a predicate of a number with another default."""
+
+    def call(self, x: Any, noise_scale: Context[float] = 1.0) -> Any:
+        return (x, x * noise_scale) if noise_scale > 0.4 else x
+
+
+class Quiet(Layer):
+    """Uses `LoudNoise` and returns one tensor again."""
+
+    def __init__(self) -> None:
+        self.loud = LoudNoise()
+
+    def call(self, x: Any) -> Any:
+        y = self.loud(x)
+        return y[0] - y[1] if isinstance(y, tuple) else y
+
+
 class Counter(Layer):
     """Has state, and changes it when training only."""
 
@@ -241,11 +279,11 @@ VALUES: dict[str, list[Any]] = {
     "training": [False, True],
     "mode": ["off", "low", "high"],
     "noise_scale": [0.0, 0.3, 1.5],
-    "steps": [1, 3],
+    "steps": [1, 2, 3],
     "role": [Role.TEACHER, Role.STUDENT],
     "taps": [False, True],
 }
-DOMAINS = {"steps": [1, 3]}
+DOMAINS = {"steps": [1, 2, 3]}
 
 _given = st.fixed_dictionaries(
     {}, optional={name: st.sampled_from(values) for name, values in VALUES.items()}
@@ -255,6 +293,8 @@ _leaf = st.one_of(
     st.just(("other",)),
     st.tuples(st.just("noise"), st.sampled_from([0.1, 0.5])),
     st.just(("repeat",)),
+    st.just(("pieces",)),
+    st.just(("quiet",)),
     st.just(("counter",)),
     st.tuples(st.just("drop"), st.sampled_from([0.3, 0.6])),
     st.just(("distill",)),
@@ -291,6 +331,7 @@ def build(recipe: Any) -> Layer:
     simple = {
         "scale": Scale, "other": OtherDefault, "noise": Noise, "repeat": Repeat,
         "counter": Counter, "drop": Drop, "distill": Distill, "untap": Untap,
+        "pieces": SumPieces, "quiet": Quiet,
     }  # fmt: skip
     if kind == "tap":
         return Tap()

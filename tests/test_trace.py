@@ -378,6 +378,31 @@ def test_a_predicate_on_a_number_that_is_not_given() -> None:
         np.testing.assert_equal(gx.compile(graph, given)(X), model(X, **given))
 
 
+def test_the_value_of_a_number_that_is_not_given() -> None:
+    """The Python value moves outwards, where other consumers have other defaults."""
+
+    class Structure(Layer):
+        def call(self, x: Any, n: Context[int] = 1) -> Any:
+            return [x * i for i in range(n)]
+
+    class Other(Layer):
+        def call(self, x: Any, n: Context[int] = 5) -> Any:
+            return x * n
+
+    class Both(Layer):
+        def __init__(self, *layers: Layer) -> None:
+            self.parts = layers
+
+        def call(self, x: Any) -> Any:
+            return [part(x) for part in self.parts]
+
+    for layers in ((Structure(), Other()), (Other(), Structure()), (Structure(), Structure())):
+        model = Block(Both(*layers))
+        graph = gx.trace(model, SPEC, domains={"n": [2, 3]})
+        for given in ({}, {"n": 2}, {"n": 3}):
+            np.testing.assert_equal(gx.compile(graph, given)(X), model(X, **given))
+
+
 def test_weak_numbers_keep_the_dtype_of_tensors() -> None:
     class Weak(Layer):
         def call(self, x: Any, s: Context[float] = 0.1, n: Context[int] = 3) -> Any:
