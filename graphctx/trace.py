@@ -106,7 +106,7 @@ def trace(
     if current.get() is not None and current.get().tracer is not None:  # type: ignore[union-attr]
         raise TraceError("trace() is called inside a trace; call the layer itself")
     keywords.update(context or {})
-    distinct: set[str] = set()
+    distinct: dict[str, list[Any]] = {}  # argument -> the different defaults of its consumers
     while True:
         tracer = Tracer(model, domains or {}, distinct)
         limit = sys.getrecursionlimit()
@@ -143,7 +143,7 @@ class Tracer(Recorder):
     """Records one trace. See `trace`."""
 
     def __init__(
-        self, model: Layer, domains: Mapping[str, Sequence[Any]], distinct: set[str]
+        self, model: Layer, domains: Mapping[str, Sequence[Any]], distinct: dict[str, list[Any]]
     ) -> None:
         super().__init__(Builder())
         self.model = model
@@ -637,7 +637,7 @@ class Tracer(Recorder):
             self._consumers.add((name, path))
             argument.consumers.append(Consumer(path, default))
             if argument.default is not UNSET and not same_static(argument.default, default):
-                self.distinct.add(name)
+                self.distinct[name] = [argument.default, default]
                 self._restart = True
                 raise _Restart
         return argument
@@ -648,6 +648,8 @@ class Tracer(Recorder):
         if domain.is_finite:
             return (*domain.values, *unset)
         cases: list[Any] = [] if default in (UNSET, REQUIRED) else [default]
+        known = self.distinct.get(argument.name, []) if domain.is_numeric else []
+        cases += [value for value in known if value is not None and value is not REQUIRED]
         for value in self.domains.get(argument.name, ()):
             try:
                 value = domain.normalize(value)
