@@ -126,8 +126,8 @@ class Domain:
             if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
                 return float(value)
             is_number = isinstance(value, (int, float, np.integer, np.floating))
-            if is_number and not isinstance(value, bool):
-                return float(value)
+            if is_number and not isinstance(value, bool) and value == value:
+                return float(value)  # NaN is on neither side of a comparison, so on no path
         else:
             return value
         raise ValueError(f"{value!r} is not in {self}")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphctx.context import REQUIRED, UNSET, value_text
+from graphctx.context import GIVEN, REQUIRED, UNSET, value_text
 from graphctx.errors import ContextError, listing, suggest
 from graphctx.graph import Call, CallGraph, Resolution
-from graphctx.passes.specialize import check_value
+from graphctx.passes.specialize import Evaluator, check_value
 from graphctx.spec import Dim, dtype_name, shape_text, size_of
 from graphctx.tree import same_static
 
@@ -52,7 +52,9 @@ def explain(
     lines = []
     known = {**_defaults(graph), **graph.bound, **assignment}
     for call in calls:
-        found = [r for r in call.resolutions if r.argument == arg and _holds(r.conditions, known)]
+        found = [
+            r for r in call.resolutions if r.argument == arg and _holds(graph, r.conditions, known)
+        ]
         if not found:
             conditions = " or ".join(_conditions_text(c) for c in call.conditions)
             lines.append(f"{call.path}: not called here; it is called when {conditions}")
@@ -74,11 +76,22 @@ def _defaults(graph: CallGraph) -> dict[str, Any]:
     }
 
 
-def _holds(conditions: tuple[tuple[str, Any], ...], known: Mapping[str, Any]) -> bool:
-    return all(
-        name not in known or same_static(known[name], case) or str(case) == "given"
-        for name, case in conditions
-    )
+def _holds(
+    graph: CallGraph, conditions: tuple[tuple[str, Any], ...], known: Mapping[str, Any]
+) -> bool:
+    """Whether decisions made further out may have been made under the known values."""
+    for name, case in conditions:
+        predicate = graph.predicates.get(name)
+        if predicate is not None:
+            value = Evaluator(known).evaluate(predicate)
+            if value is not None and bool(value) != case:
+                return False
+        elif name in known:
+            given = known[name]
+            held = given is not UNSET if case is GIVEN else same_static(given, case)
+            if not held:
+                return False
+    return True
 
 
 def _conditions_text(conditions: tuple[tuple[str, Any], ...]) -> str:

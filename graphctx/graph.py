@@ -362,6 +362,7 @@ class CallGraph:
         calls: the tree of layer calls, parents first.
         input_structure: nest of the positional arguments that the inputs came from.
         parameters: name of the `call` parameter of each positional argument.
+        predicates: text of a predicate in the conditions of calls -> its value in the trace.
         frozen: variable -> the array it had when the graph was compiled; empty: variables are
             read as they are now.
     """
@@ -376,6 +377,7 @@ class CallGraph:
     unread: frozenset[str] = frozenset()
     input_structure: Structure = LEAF
     parameters: tuple[str, ...] = ()
+    predicates: Mapping[str, Value] = field(default_factory=dict)
     frozen: Mapping[Any, np.ndarray[Any, Any]] = field(default_factory=dict)
 
     def array(self, node: Node) -> np.ndarray[Any, Any]:

@@ -412,7 +412,7 @@ class Layer:
         """Write all weights to a safetensors file, by weight path."""
         from safetensors.numpy import save_file
 
-        arrays = {name: np.ascontiguousarray(v.numpy()) for name, v in self.weights.items()}
+        arrays = {name: np.asarray(v.numpy(), order="C") for name, v in self.weights.items()}
         save_file(arrays, str(path), metadata={"format": "graphctx"})
 
     def load_weights(self, path: Any) -> None:
@@ -446,10 +446,17 @@ class Layer:
             for name in weights
             if name in arrays and np.shape(arrays[name]) != weights[name].shape
         ]
-        if missing or unexpected or misshapen:
+        mistyped = [
+            f"{name} (file {np.asarray(arrays[name]).dtype}, model {dtype_name(v.dtype)})"
+            for name, v in weights.items()
+            if name in arrays
+            and not np.can_cast(np.asarray(arrays[name]).dtype, v.dtype, "same_kind")
+        ]
+        if missing or unexpected or misshapen or mistyped:
             lines = [f"{self.name}: {source} does not match the model's {len(weights)} weights"]
             for title, names in (
                 ("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen),
+                ("of another dtype", mistyped),
             ):  # fmt: skip
                 if names:
                     lines.append(f"  {title}: {', '.join(names)}")

@@ -7,6 +7,10 @@ tree of `Fork`s whose leaves are what each path returned or raised.
 
 from __future__ import annotations
 
+import itertools
+import math
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,3 +180,54 @@ def restrict(tree: Tree, decision: Decision, case: Any) -> Tree:
             if known is case or same_static(known, case):
                 return restrict(branch, decision, case)
     return Fork(tree.decision, [restrict(b, decision, case) for b in tree.branches])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A context number compared with a constant: `name <operator> constant`."""
+
+    name: str
+    test: Callable[[Any, Any], bool]
+    constant: float
+    whole: bool
+
+
+_TESTS: dict[str, tuple[Any, Any]] = {
+    # operator of the graph: (number on the left, number on the right)
+    "Greater": (operator.gt, operator.lt),
+    "GreaterOrEqual": (operator.ge, operator.le),
+    "Less": (operator.lt, operator.gt),
+    "LessOrEqual": (operator.le, operator.ge),
+    "Equal": (operator.eq, operator.eq),
+}
+
+
+def compared(value: Value) -> Comparison | None:
+    """A predicate as a comparison of one context number with a constant, if it is one."""
+    node = value.node
+    if node.kind != "op" or node.name not in _TESTS or len(node.operands) != 2:
+        return None
+    for index, (number, constant) in enumerate((node.operands, node.operands[::-1])):
+        if number is None or constant is None:
+            return None
+        if number.node.kind == "context" and constant.constant is not None:
+            test = _TESTS[node.name][index]
+            whole = number.node.data.domain.kind == "int"
+            return Comparison(number.node.name, test, constant.constant.item(), whole)
+    return None
+
+
+def feasible(facts: list[tuple[Comparison, bool]]) -> bool:
+    """Whether a number exists for which comparisons with constants have these outcomes.
+
+    It is enough to try the constants, and one number between and beyond each two of them.
+    """
+    constants = sorted({fact.constant for fact, _ in facts})
+    tries: list[float]
+    if facts[0][0].whole:
+        tries = [whole + step for c in constants for whole in (math.floor(c), math.ceil(c))
+                 for step in (-1, 0, 1)]  # fmt: skip
+    else:
+        between = [(a + b) / 2 for a, b in itertools.pairwise(constants)]
+        tries = [*constants, *between, -math.inf, math.inf]
+    return any(all(f.test(t, f.constant) == truth for f, truth in facts) for t in tries)

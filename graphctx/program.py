@@ -221,6 +221,8 @@ class Program:
         context = {n: v for n, v in block_values().items() if n in self._contexts}
         context.update({n: kwargs.pop(n) for n in self._contexts if kwargs.get(n) is not None})
         kwargs = {n: v for n, v in kwargs.items() if n not in self._contexts}
+        for name, value in context.items():
+            check_value(self.graph, name, value)  # also where nothing depends on it
         found = self._leaves(args, kwargs)
         if self._has_seed:
             if seed is None:

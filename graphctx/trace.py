@@ -50,6 +50,7 @@ from graphctx.passes.prune import prune
 from graphctx.passes.specialize import Evaluator
 from graphctx.paths import (
     Choice,
+    Comparison,
     Decision,
     Fork,
     Leaf,
@@ -57,6 +58,8 @@ from graphctx.paths import (
     Run,
     Tree,
     Unmergeable,
+    compared,
+    feasible,
     grow,
     restrict,
 )
@@ -158,6 +161,8 @@ class Tracer(Recorder):
         self._given: dict[str, Any] = {}
         self._consumers: set[tuple[str, str]] = set()
         self._restart = False
+        self._comparisons: dict[int, Comparison] = {}
+        self._predicates: dict[str, Value] = {}
         self._noted: set[tuple[Any, ...]] = set()
 
     # -- the whole trace ----------------------------------------------------------------------
@@ -171,6 +176,9 @@ class Tracer(Recorder):
         token = current.set(root)
         try:
             tree = self._explore(lambda: self._root_call(root, args, kwargs))
+            error = _first_error(tree)
+            if error is not None:
+                raise error  # the model raises under every context
             self._check_domains()
             outcome = self._outcome(tree)
         finally:
@@ -189,6 +197,7 @@ class Tracer(Recorder):
             unread=frozenset(declared - set(self.arguments) - set(self._given)),
             input_structure=structure,
             parameters=parameters,
+            predicates=self._predicates,
         )
         self._name_weights()
         return prune(graph)
@@ -288,9 +297,16 @@ class Tracer(Recorder):
                     for case, branch in zip(tree.decision.cases, tree.branches, strict=True)
                 ),
             )
-        leaves, structure = flatten(tree.value, lambda x: _is_output(x) or isinstance(x, Dim))
+        leaves, structure = flatten(
+            tree.value, lambda x: _is_output(x) or isinstance(x, (Dim, Variable))
+        )
         values = tuple(
-            leaf.value if isinstance(leaf, Tensor) else self.value(leaf) for leaf in leaves
+            leaf.value
+            if isinstance(leaf, Tensor)
+            else tree.state.get(leaf) or self.value(leaf)
+            if isinstance(leaf, Variable)
+            else self.value(leaf)
+            for leaf in leaves
         )
         paths = {v: path for path, v in self.model.weights.items()}
         return Returns(
@@ -386,25 +402,16 @@ class Tracer(Recorder):
             if not choices:
                 break
             choices[-1].index += 1
-        if all(isinstance(leaf, Raised) for _, leaf in leaves):
-            first = leaves[0][1]
-            assert isinstance(first, Raised)
-            if not any(leaf.state for _, leaf in leaves):  # type: ignore[union-attr]
-                raise first.error
         return grow(leaves, 0)
 
     def _returned(self, value: Any) -> Any:
         """What a path returned, after a check that its tensors belong to the path."""
         if isinstance(value, Tensor):
             self.check(value)
-            return value
-        return map_leaves(value, self._returned_leaf, lambda x: isinstance(x, ArrayOperators))
-
-    def _returned_leaf(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            self.check(value)
-            return value
-        return value.resolve()  # a variable: its value on this path
+        elif isinstance(value, (tuple, list, dict)):
+            for leaf in flatten(value, lambda x: isinstance(x, Tensor))[0]:
+                self.check(leaf)
+        return value
 
     def _on_path(self, error: GraphctxError, run: Run, own: int) -> GraphctxError:
         """Say under which context a trace failed."""
@@ -451,9 +458,7 @@ class Tracer(Recorder):
         first = leaves[0]
         if isinstance(first, Raised):
             same = all(
-                isinstance(leaf, Raised)
-                and repr(leaf.error) == repr(first.error)
-                and not leaf.state
+                isinstance(leaf, Raised) and _same_error(leaf.error, first.error) and not leaf.state
                 for leaf in leaves
             )
             if same:
@@ -685,7 +690,12 @@ class Tracer(Recorder):
                 from graphctx import ops
 
                 value = ops.not_equal(tensor, 0).value
-            return self.run.decide(Decision(("value", id(value)), value, (False, True)))
+            implied = self._implied(value)
+            if implied is not None:
+                return implied
+            decision = Decision(("value", id(value)), value, (False, True))
+            self._predicates[decision.label] = value
+            return self.run.decide(decision)
         for name in sorted(names):
             if not self._is_known(name):
                 argument = self.arguments[name]
@@ -700,6 +710,24 @@ class Tracer(Recorder):
                 selector = self.builder.context(argument)
                 self.run.decide(Decision(("context", name), selector, cases))
         return self._evaluate(value).item()
+
+    def _implied(self, value: Value) -> bool | None:
+        """What earlier decisions on the same number say about a comparison; None if nothing.
+
+        Paths that no number can take are not explored: they might fail, or differ in structure.
+        """
+        asked = compared(value)
+        if asked is None:
+            return None
+        self._comparisons[id(value)] = asked
+        known = [
+            (self._comparisons[key], truth)
+            for (kind, key), truth in self.run.known.items()
+            if kind == "value" and key in self._comparisons
+        ]
+        facts = [(c, truth) for c, truth in known if c.name == asked.name]
+        possible = [t for t in (False, True) if feasible([*facts, (asked, t)])]
+        return possible[0] if len(possible) == 1 else None
 
     def _is_known(self, name: str) -> bool:
         return self.run.known.get(("context", name), UNSET) is not UNSET
@@ -811,6 +839,25 @@ def _raised_at(error: Exception) -> str:
 
     frames = traceback.extract_tb(error.__traceback__)
     return f"{_shorten(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
+
+
+def _same_error(a: Exception, b: Exception) -> bool:
+    """Whether whoever catches two exceptions can tell them apart."""
+    if a is b:
+        return True
+    if type(a) is not type(b) or repr(a) != repr(b) or set(vars(a)) != set(vars(b)):
+        return False
+    return all(same_static(value, vars(b)[name]) for name, value in vars(a).items())
+
+
+def _first_error(tree: Tree) -> Exception | None:
+    """The first exception, if every path of a tree raises."""
+    if isinstance(tree, Raised):
+        return tree.error
+    if isinstance(tree, Leaf):
+        return None
+    errors = [_first_error(branch) for branch in tree.branches]
+    return None if None in errors else errors[0]
 
 
 def _is_spec(value: Any) -> bool:

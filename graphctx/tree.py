@@ -106,7 +106,11 @@ def same_static(a: Any, b: Any) -> bool:
     if isinstance(a, float):
         return bool(a.hex() == b.hex())  # tells -0.0 from 0.0, and takes NaN for itself
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b)
+        if a.dtype == object or a.dtype != b.dtype or a.shape != b.shape:
+            return bool(a.dtype == b.dtype and np.array_equal(a, b))
+        return bool(
+            a.tobytes() == b.tobytes()
+        )  # bits: tells -0.0 from 0.0, and takes NaN for itself
     try:
         return bool(a == b)
     except Exception:

@@ -459,3 +459,164 @@ def test_blocks_reach_compile_and_open_arguments() -> None:
         bound(X, training=False)
     with pytest.raises(gx.ContextError, match=r"runtime takes a list of names; write"):
         gx.compile(graph, runtime="training")
+
+
+# -- what a second look found ---------------------------------------------------------------------
+
+
+def test_open_arguments_are_checked_even_if_nothing_depends_on_them() -> None:
+    program = gx.compile(gx.trace(Function(loops), SPEC, domains={"n": [3]}), runtime=["n"])
+    with pytest.raises(gx.ContextError, match="'n' is asked for its Python value"):
+        program(X, n=5)
+
+    class Same(Layer):
+        def call(self, x: Any, k: Context[Literal["one", "two"]] = "one") -> Any:
+            return x
+
+    program = gx.compile(gx.trace(Same(), SPEC), runtime=["k"])
+    program(X, k="two")
+    with pytest.raises(gx.ContextError, match="'k' got 'three'; allowed: 'one', 'two'"):
+        program(X, k="three")
+
+
+def test_exceptions_that_a_caller_can_tell_apart() -> None:
+    class OwnError(ValueError):
+        def __init__(self, k: str) -> None:
+            super().__init__("the same text")
+            self.k = k
+
+    class Raises(Layer):
+        def call(self, x: Any, kind: Context[Literal["v", "k", "o", "p"]] = "v") -> Any:
+            if kind == "v":
+                raise ValueError("v")
+            if kind == "k":
+                raise KeyError("k")
+            raise OwnError(kind)
+
+    class Catches(Layer):
+        def __init__(self) -> None:
+            self.inner = Raises()
+
+        def call(self, x: Any) -> Any:
+            try:
+                return self.inner(x)
+            except OwnError as error:
+                return x + {"o": 1, "p": 2}[error.k]
+            except ValueError:
+                return x + 3
+            except KeyError:
+                return x + 4
+
+    for kind in ("v", "k", "o", "p"):
+        law(Catches(), kind=kind, runtime=("kind",))
+
+
+def test_a_variable_that_is_returned_stays_a_variable() -> None:
+    class Gives(Layer):
+        def __init__(self) -> None:
+            self.v = gx.Variable(np.zeros(3, np.float32), trainable=False)
+
+        def call(self, x: Any, training: bool = False) -> Any:
+            return self.v
+
+    class Uses(Layer):
+        def __init__(self) -> None:
+            self.inner = Gives()
+
+        def call(self, x: Any) -> Any:
+            v = self.inner(x)
+            v.assign(v + 1)
+            return x + v
+
+    law(Uses())
+
+
+def test_signs_of_zero_in_arrays() -> None:
+    class Zero(Layer):
+        def call(self, x: Any, sign: Context[Literal["plus", "minus"]] = "plus") -> Any:
+            return np.array({"plus": 0.0, "minus": -0.0}[sign], np.float32)
+
+    class Uses(Layer):
+        def __init__(self) -> None:
+            self.zero = Zero()
+
+        def call(self, x: Any) -> Any:
+            return (abs(x) + 1) * self.zero(x)
+
+    for sign in ("plus", "minus"):
+        found = law(Uses(), sign=sign)
+        assert np.signbit(found).all() == (sign == "minus")
+
+
+def test_paths_that_no_number_can_take() -> None:
+    def contradicts(x: Any, s: Any) -> Any:
+        y = x if s > 0 else x[:, :2]
+        if s <= 0:
+            return y + np.ones(2, np.float32)
+        if s > 10 and s < 5:
+            return x[:, :7] @ x
+        return y + np.ones(3, np.float32)
+
+    for s in (-1.0, 0.0, 0.5, 20.0):
+        law(FloatFunction(contradicts), s=s)
+    for n in (2, 3, 4):
+        law(Function(lambda x, n: x if n > 2 else x[:, 0] if n < 3 else 1 / 0), n=n)
+    with pytest.raises(gx.ContextError, match="'s' got nan"):
+        FloatFunction(contradicts)(X, s=float("nan"))
+
+
+def test_numbers_that_are_not_given_at_run_time_do_no_harm() -> None:
+    class Divides(Layer):
+        def call(self, x: Any, n: Context[int] = 2) -> Any:
+            return x + 10 // n
+
+    class Multiplies(Layer):
+        def call(self, x: Any, n: Context[int] = 3) -> Any:
+            return x * n
+
+    law(nn.Sequential([Divides(), Multiplies()]), runtime=("n",))
+
+
+def test_weights_of_any_rank_and_dtype(tmp_path: Any) -> None:
+    class Weights(Layer):
+        def __init__(self) -> None:
+            self.scalar = gx.Variable(np.float32(1))
+            self.count = gx.Variable(np.array([1, 2], np.int32))
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    model = Weights()
+    model.scalar.assign(5)
+    model.save_weights(tmp_path / "w.safetensors")
+    other = Weights()
+    other.load_weights(tmp_path / "w.safetensors")
+    assert other.scalar.numpy() == 5
+    wrong = {"weights/scalar": np.float32(9), "weights/count": np.array([1.7, 2.9])}
+    message = r"of another dtype: weights/count \(file float64, model int32\)"
+    with pytest.raises(gx.WeightsError, match=message):
+        model.set_weights(wrong)
+    assert model.scalar.numpy() == 5
+
+
+def test_explain_evaluates_what_the_assignment_decides() -> None:
+    class Reads(Layer):
+        def call(self, x: Any, k: Context[Literal["given", "auto"]] = "auto") -> Any:
+            return x + 1 if k == "given" else x
+
+    class Outer(Layer):
+        def __init__(self) -> None:
+            self.reader, self.more = Reads(), Reads()
+
+        def call(
+            self, x: Any, s: Context[float] = 0.1, k: Context[Literal["given", "auto"]] = "auto"
+        ) -> Any:
+            x = self.reader(x, k="given" if s > 0.5 else "auto")
+            return self.more(x, k="given") if k == "given" else x
+
+    graph = gx.trace(Outer(), SPEC)
+    assert gx.explain(graph, "outer/reader", "k").startswith("outer/reader: k=auto, given here")
+    assert "k=given, given here" in gx.explain(graph, "outer/reader", "k", s=0.7)
+    assert "\n" not in gx.explain(graph, "outer/reader", "k", s=0.7)
+    assert "not called here" in gx.explain(graph, "outer/more", "k")
+    assert "k=given, given here" in gx.explain(graph, "outer/more", "k", k="given")

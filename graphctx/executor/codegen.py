@@ -137,12 +137,13 @@ class _Emitter:
     def number(self, node: Node, name: str) -> str:
         """The line that makes a NumPy scalar of an open numeric argument.
 
-        Ops read the scalar; selects look at the parameter, which may be "not given".
+        Ops read the scalar; selects look at the parameter, which may be "not given". Then no op
+        that matters reads the scalar: it is 1, which nothing refuses to divide by.
         """
         self.numbers[node.output] = f"n_{name}"
         scalar = self.bind("scalar", node.output.dtype.type)
         unset = self._literal(UNSET)
-        return f"    n_{name} = {scalar}(0 if {name} is {unset} else {name})"
+        return f"    n_{name} = {scalar}(1 if {name} is {unset} else {name})"
 
     def _fresh(self, value: Value) -> str:
         name = f"v{len(self.names)}"
