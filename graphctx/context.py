@@ -213,7 +213,7 @@ def domain_of(annotation: Any) -> Domain:
         return Domain("enum", tuple(annotation), annotation)
     if isinstance(annotation, (list, tuple)):
         return Domain("literal", tuple(annotation))
-    if annotation in (None, inspect.Parameter.empty, Any):
+    if annotation in (None, inspect.Parameter.empty, Any, T):
         return OPAQUE
     return Domain("opaque", (), annotation)
 
@@ -583,6 +583,12 @@ def check_declared(layer: Any, name: str, path: str, source: str) -> None:
         return
     known = layer._declared_names(rescan=True)
     if name not in known:
+        for owner, _, item in layer._walk():
+            if name in getattr(getattr(item, "_signature", None), "parameters", ()):
+                raise ContextError(
+                    f"{path}: {name!r}, given at {source}, is a parameter of the call of {owner}, "
+                    f"but not a context argument: annotate it there, {name}: Context[...]"
+                )
         raise ContextError(
             f"{path}: no layer at or under this call declares a context argument {name!r}, given "
             f"at {source}{suggest(name, known)} (declared: {listing(known)})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphctx.context import GIVEN, REQUIRED, UNSET, value_text
 from graphctx.errors import ContextError, listing, suggest
-from graphctx.graph import Call, CallGraph, Resolution
+from graphctx.graph import Call, CallGraph, Resolution, require_graph
 from graphctx.passes.specialize import Evaluator, check_value
 from graphctx.spec import Dim, dtype_name, shape_text, size_of
 from graphctx.tree import same_static
@@ -32,6 +32,7 @@ def explain(
     Raises:
         ContextError: an unknown path, or an argument that the layer does not read.
     """
+    require_graph(graph, "explain")
     assignment = {}
     for name, value in {**(context or {}), **values}.items():
         if value is not None:
@@ -239,6 +240,7 @@ def count_text(value: Any) -> str:
 
 def summary(graph: CallGraph, title: str = "") -> Summary:
     """Op, layer path, shape, parameters, multiply-adds and bytes of every op of a graph."""
+    require_graph(graph, "summary")
     rows = []
     seen: set[int] = set()
     weight_bytes = 0

@@ -482,6 +482,20 @@ class CallGraph:
         return f"<CallGraph {self.name}: {ops} ops, contexts {list(self.contexts)}>"
 
 
+def require_graph(found: Any, function: str) -> CallGraph:
+    """The argument of a function that takes a graph.
+
+    Raises:
+        GraphctxError: it is something else; says what to do.
+    """
+    if isinstance(found, CallGraph):
+        return found
+    kind = type(found).__name__
+    inner = getattr(found, "graph", None)
+    hint = "take its .graph" if isinstance(inner, CallGraph) else "trace the model first: gx.trace"
+    raise GraphctxError(f"{function}() takes a call graph, got {kind}; {hint}")
+
+
 def live_nodes(
     roots: Iterable[Value],
     operands: Callable[[Node], Sequence[Value | None]] = lambda node: node.operands,

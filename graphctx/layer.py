@@ -11,7 +11,9 @@ from __future__ import annotations
 import inspect
 import re
 import threading
+import types
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import numpy as np
@@ -153,6 +155,7 @@ def snake_case(name: str) -> str:
 
 _structure_version = 0  # counts changes to any layer's attributes; validates cached scans
 _build_lock = threading.RLock()
+_building: ContextVar[bool] = ContextVar("graphctx_building", default=False)
 
 
 class Layer:
@@ -195,6 +198,8 @@ class Layer:
         state["_added"] = []
         state["_labels"] = None
         state["_declared"] = (-1, frozenset())
+        frame = current.get()
+        state["_made_in"] = frame.layer if frame is not None and not _building.get() else None
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -202,6 +207,11 @@ class Layer:
         if isinstance(value, (Layer, list, tuple, dict)):
             _structure_version += 1
             self.__dict__["_labels"] = None
+        if isinstance(value, types.GeneratorType):
+            raise LayerError(
+                f"{self.name}: the attribute {name!r} is a generator, which is used up after one "
+                f"pass; store a list"
+            )
         object.__setattr__(self, name, value)
 
     # -- names --------------------------------------------------------------------------------
@@ -213,6 +223,11 @@ class Layer:
 
     @name.setter
     def name(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise LayerError(
+                f"a layer's name is a string, got {type(value).__name__} {value!r}; does it belong "
+                f"into a list before it?"
+            )
         if value is not None and not re.fullmatch(r"[A-Za-z0-9_.\-]+", value):
             raise LayerError(
                 f"a layer's name is made of letters, digits, '_', '-' and '.', got {value!r}"
@@ -382,12 +397,25 @@ class Layer:
                 if frame is not None and frame.tracer is not None:
                     # Weights are made for real, also while tracing.
                     token = current.set(_untraced(frame))
+                building = _building.set(True)
                 try:
                     self.build(*shapes[:count])
                 finally:
+                    _building.reset(building)
                     if token is not None:
                         current.reset(token)
+            self._check_owner()
             self.__dict__["_built"] = True
+
+    def _check_owner(self) -> None:
+        """Refuse a layer with weights that is made anew in every call of another one."""
+        maker = self.__dict__["_made_in"]
+        if maker is not None and self._added and maker._label_of(self) is None:
+            raise LayerError(
+                f"{current_path()}: the layer is created in the call of {maker.name}, so every "
+                f"call would start from new weights; create it in __init__ (or build) and keep it "
+                f"on self"
+            )
 
     @property
     def weights(self) -> dict[str, Variable]:
@@ -409,11 +437,23 @@ class Layer:
         return sum(v.size for v in self.weights.values())
 
     def save_weights(self, path: Any) -> None:
-        """Write all weights to a safetensors file, by weight path."""
+        """Write all weights to a safetensors file, by weight path.
+
+        Raises:
+            WeightsError: there are none yet, or the file cannot be written.
+        """
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         arrays = {name: np.asarray(v.numpy(), order="C") for name, v in self.weights.items()}
-        save_file(arrays, str(path), metadata={"format": "graphctx"})
+        if not arrays:
+            raise WeightsError(
+                f"{self.name}: the model has no weights yet: call or trace it once before saving"
+            )
+        try:
+            save_file(arrays, str(path), metadata={"format": "graphctx"})
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"{path}: cannot be written: {error}") from None
 
     def load_weights(self, path: Any) -> None:
         """Read all weights from a safetensors file that `save_weights` wrote.
@@ -431,7 +471,7 @@ class Layer:
             raise WeightsError(f"{path}: not a readable safetensors file: {error}") from None
         self.set_weights(arrays, source=str(path))
 
-    def set_weights(self, arrays: Mapping[str, Any], *, source: str = "the given weights") -> None:
+    def set_weights(self, arrays: Mapping[str, Any], *, source: str = "what is given") -> None:
         """Assign every weight by path; all of them fit or none is changed.
 
         Raises:
@@ -596,7 +636,7 @@ def _untraced(frame: Frame) -> Frame:
 
 
 _OWN_STATE = frozenset(
-    ("_label", "_built", "_called", "_added", "_labels", "_declared", "_signature")
+    ("_label", "_built", "_called", "_added", "_labels", "_declared", "_signature", "_made_in")
 )  # attributes that are the base class's own
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from graphctx.context import block_values, check_seed, current_seed, fresh_seed
 from graphctx.errors import ContextError, InputError, listing, suggest
 from graphctx.executor.codegen import Code, generate
-from graphctx.graph import Branch, CallGraph, Raises, Value
+from graphctx.graph import Branch, CallGraph, Raises, Value, require_graph
 from graphctx.passes import optimize
 from graphctx.passes.specialize import bind, check_value, default_of
 from graphctx.spec import Dim, dtype_name, shape_text
@@ -45,6 +45,7 @@ def compile(
             argument that decides the structure of the outputs and so cannot stay open.
         Exception: what the model itself raises under this context.
     """
+    require_graph(graph, "compile")
     given = {k: v for k, v in {**(context or {}), **values}.items() if v is not None}
     if isinstance(runtime, str):
         raise ContextError(

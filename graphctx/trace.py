@@ -179,6 +179,11 @@ class Tracer(Recorder):
             error = _first_error(tree)
             if error is not None:
                 raise error  # the model raises under every context
+            if _returns_nothing(tree):
+                raise TraceError(
+                    f"{self.model.name}: call() returns None under every context; is a `return` "
+                    f"missing?"
+                )
             self._check_domains()
             outcome = self._outcome(tree)
         finally:
@@ -222,6 +227,11 @@ class Tracer(Recorder):
             positional = [n for n in signature.positional if n not in signature.context]
             rest = [f"input_{i}" for i in range(len(specs))]
             names = [*positional, *rest[len(positional) :]][: len(specs)]
+        for spec in specs:
+            if isinstance(spec, tuple) and any(isinstance(dim, (str, Dim)) for dim in spec):
+                raise TraceError(
+                    f"{self.model.name}: {spec} is a shape; trace() takes gx.TensorSpec({spec})"
+                )
         data = {k: v for k, v in keywords.items() if any_leaf(v, _is_spec)}
         self._check_arguments(names, len(specs), keywords)
         others = {k: v for k, v in keywords.items() if k not in data}
@@ -858,6 +868,12 @@ def _first_error(tree: Tree) -> Exception | None:
         return None
     errors = [_first_error(branch) for branch in tree.branches]
     return None if None in errors else errors[0]
+
+
+def _returns_nothing(tree: Tree) -> bool:
+    if isinstance(tree, Fork):
+        return all(_returns_nothing(branch) for branch in tree.branches)
+    return isinstance(tree, Leaf) and tree.value is None and not tree.state
 
 
 def _is_spec(value: Any) -> bool:

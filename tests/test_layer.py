@@ -118,9 +118,66 @@ def test_layers_made_in_call_have_the_same_names_in_every_run() -> None:
         def call(self, x: Any, training: bool = False) -> Any:
             return nn.Dense(4)(x) + (1 if training else 0)
 
-    message = "weights/dense: the weight 'weights/dense/kernel' was made more than once"
-    with pytest.raises(gx.TraceError, match=message):
+    message = r"weights/dense: the layer is created in the call of weights, so every call would"
+    with pytest.raises(LayerError, match=message):
         gx.trace(Weights(), SPEC)
+    with pytest.raises(LayerError, match=message):
+        Weights()(X)
+
+    class Builds(Layer):
+        def build(self, shape: Any) -> None:
+            self.dense = nn.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            if not hasattr(self, "late"):
+                self.late = nn.Dense(4)
+            return self.late(self.dense(x))
+
+    equal_both_ways(Builds(), X)
+
+
+def test_what_newcomers_write() -> None:
+    class Plain(Layer):
+        def call(self, x: Any, mode: str = "a") -> Any:
+            return x
+
+    class Forgets(Layer):
+        def call(self, x: Any) -> Any:
+            ops.relu(x)
+
+    class Generates(Layer):
+        def __init__(self) -> None:
+            self.blocks = (nn.Dense(4) for _ in range(2))
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    model = nn.Sequential([Plain()])
+    with pytest.raises(
+        gx.ContextError, match=r"is a parameter of the call of sequential/plain, but"
+    ):
+        model(X, mode="b")
+    with pytest.raises(gx.TraceError, match=r"forgets: call\(\) returns None under every context"):
+        gx.trace(Forgets(), SPEC)
+    with pytest.raises(LayerError, match="'blocks' is a generator, which is used up"):
+        Generates()
+    with pytest.raises(LayerError, match=r"a layer's name is a string, got Dense .*into a list"):
+        nn.Sequential(nn.Dense(1), nn.Dense(1))  # type: ignore[arg-type]
+    with pytest.raises(LayerError, match=r"wrap a function in nn.Activation or nn.Lambda"):
+        nn.Sequential([ops.relu])
+    with pytest.raises(gx.TraceError, match=r"is a shape; trace\(\) takes gx.TensorSpec"):
+        gx.trace(model, ("batch", 4))
+    for function in (gx.compile, gx.specialize, gx.summary):
+        with pytest.raises(
+            gx.GraphctxError, match=r"takes a call graph, got Sequential; trace the"
+        ):
+            function(model)  # type: ignore[operator]
+    with pytest.raises(gx.GraphctxError, match=r"takes a call graph, got Program; take its .graph"):
+        gx.specialize(gx.compile(gx.trace(model, SPEC)))  # type: ignore[arg-type]
+    with pytest.raises(
+        gx.WeightsError, match="no weights yet: call or trace it once before saving"
+    ):
+        model.save_weights("unused")
 
 
 def test_names() -> None:

@@ -231,7 +231,7 @@ class Demo:
             4,
             "The programs",
             f"{count} assignments, {len(variants)} programs: without training the intensity is of "
-            f"no effect. For inference nothing of\ndropout and noise is left, and each BatchNorm "
+            f"no effect. For inference nothing of dropout and noise is left, and each BatchNorm "
             f"is folded into the convolution before it:",
         )
         self.show_graph(variants[0].program.graph, SHOWN)

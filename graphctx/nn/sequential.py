@@ -32,7 +32,12 @@ class Sequential(Layer):
             LayerError: it is not a layer.
         """
         if not isinstance(layer, Layer):
-            hint = "; create it first: Dense(10)" if isinstance(layer, type) else ""
+            if isinstance(layer, type):
+                hint = "; create it first: Dense(10)"
+            elif callable(layer):
+                hint = "; wrap a function in nn.Activation or nn.Lambda"
+            else:
+                hint = "; nest another Sequential, or name an activation in nn.Activation"
             raise LayerError(
                 f"{self.name}: Sequential holds layers, got {type(layer).__name__} {layer!r}{hint}"
             )

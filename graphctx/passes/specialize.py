@@ -23,6 +23,7 @@ from graphctx.graph import (
     live_nodes,
     map_outcome,
     outcome_values,
+    require_graph,
 )
 from graphctx.passes.prune import consistent, prune
 from graphctx.passes.state import drop_kept_state
@@ -49,6 +50,7 @@ def specialize(
         ContextError: an unknown name, a value outside the domain, one that was not traced, or
             another value for an argument that is bound already.
     """
+    require_graph(graph, "specialize")
     assignment: dict[str, Any] = {}
     for name, value in {**(context or {}), **values}.items():
         if value is not None:

@@ -315,7 +315,7 @@ def test_an_attribute_that_an_opset_lacks() -> None:
 
 
 def test_a_model_that_returns_nothing() -> None:
-    program = models.program(lambda x: None, TensorSpec((2,)))
+    program = models.program(lambda x: {"nothing": None}, TensorSpec((2,)))
     with pytest.raises(ExportError, match="lambda: nothing to export: the model returns no tensor"):
         convert(program.graph)
 
