@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -327,9 +329,11 @@ class Demo:
         columns = ["file", "nodes", "size", "largest difference", "export and verify"]
         self.console.print(screen.table("", columns, rows, right=columns[1:]))
         path = variants[-1].exported.path
+        # In a checkout the command is not on the search path, but where it was started from.
+        graphctx = "graphctx" if shutil.which("graphctx") else os.path.relpath(sys.argv[0])
         for command in (
-            f"graphctx run graphctx.demo:model {images} -c noise_scale={NOISE} --seed 0",
-            f"graphctx verify {path} graphctx.demo:model",
+            f"{graphctx} run graphctx.demo:model {images} -c noise_scale={NOISE} --seed 0",
+            f"{graphctx} verify {path} graphctx.demo:model",
         ):
             self.console.print(f"[bold]try:[/] {escape(command)}", soft_wrap=True)
 
