@@ -8,8 +8,9 @@ from typing import Any
 
 from graphctx.context import GIVEN, REQUIRED, UNSET, value_text
 from graphctx.errors import ContextError, listing, suggest
+from graphctx.executor.evaluate import Evaluator
 from graphctx.graph import Call, CallGraph, Resolution, require_graph
-from graphctx.passes.specialize import Evaluator, check_value
+from graphctx.passes.specialize import check_value
 from graphctx.spec import Dim, dtype_name, shape_text, size_of
 from graphctx.tree import same_static
 

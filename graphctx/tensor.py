@@ -17,7 +17,7 @@ from graphctx.builder import Builder
 from graphctx.context import current_path, source_line
 from graphctx.errors import DTypeError, GraphctxError, ShapeError, TraceError
 from graphctx.graph import Call, Value
-from graphctx.spec import Dim, Shape, TensorSpec, shape_text
+from graphctx.spec import Dim, Shape, TensorSpec
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -755,6 +755,3 @@ def no_python_value(tensor: Tensor, what: str) -> TraceError:
         f"{where()}the Python value ({what}) of a tensor {tensor.spec} is asked for at {source}, "
         f"but it depends on the data, which a trace does not have; keep it a tensor"
     )
-
-
-__all__ = ["ArrayOperators", "Recorder", "Tensor", "no_python_value", "result_dtype", "shape_text"]

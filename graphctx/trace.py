@@ -32,6 +32,7 @@ from graphctx.context import (
     value_text,
 )
 from graphctx.errors import ContextError, GraphctxError, TraceError, listing, suggest
+from graphctx.executor.evaluate import Evaluator
 from graphctx.graph import (
     Branch,
     Call,
@@ -44,10 +45,10 @@ from graphctx.graph import (
     Resolution,
     Returns,
     Value,
+    live_nodes,
+    outcome_values,
 )
 from graphctx.layer import Layer, Variable, place, provided_where
-from graphctx.passes.prune import prune
-from graphctx.passes.specialize import Evaluator
 from graphctx.paths import (
     Choice,
     Comparison,
@@ -205,7 +206,8 @@ class Tracer(Recorder):
             predicates=self._predicates,
         )
         self._name_weights()
-        return prune(graph)
+        roots = [*outcome_values(outcome), *inputs]
+        return graph.replace(nodes=tuple(live_nodes(roots)))
 
     def _takes_anything(self) -> bool:
         """Whether a layer takes `**kwargs`, so that `training` may reach what we do not see."""

@@ -14,11 +14,11 @@ import numpy as np
 
 from graphctx.errors import DTypeError
 from graphctx.graph import Value
+from graphctx.ops.rules import recorder_of
 from graphctx.ops.shape import (
     broadcast_to,
     known_dims,
     range_op,
-    recorder_for,
     shape_entries,
     shape_operand,
 )
@@ -45,7 +45,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     floats = any(isinstance(x, float) or getattr(x, "dtype", FLOAT32).kind == "f"
                  for x in bounds if not isinstance(x, (int, Dim)))  # fmt: skip
     target = (FLOAT32 if floats else np.dtype(np.int64)) if dtype is None else as_dtype(dtype)
-    recorder = recorder_for(*bounds)
+    recorder = recorder_of(*bounds)
     if recorder is None:
         return np.arange(*bounds, dtype=target)
     made = range_op(*(recorder.tensor(x) for x in _counted(bounds, floats)))
@@ -70,7 +70,7 @@ def linspace(start: Any, stop: Any, num: Any, endpoint: bool = True, dtype: Any 
     bounds = [x.resolve() if isinstance(x, ArrayOperators) else x for x in (start, stop, num)]
     first, last, count = bounds
     target = as_dtype(dtype)
-    recorder = recorder_for(*bounds)
+    recorder = recorder_of(*bounds)
     if recorder is None:
         return np.linspace(first, last, count, endpoint=endpoint, dtype=target)
     places = recorder.tensor(arange(count)).astype(target)
@@ -108,7 +108,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """
     value = fill_value.resolve() if isinstance(fill_value, ArrayOperators) else fill_value
     entries = shape_entries(shape)
-    recorder = recorder_for(entries, value)
+    recorder = recorder_of(entries, value)
     if dtype is not None:
         target = as_dtype(dtype)
     elif isinstance(value, float) or (
@@ -159,6 +159,6 @@ def eye(n: Any, m: Any = None, k: int = 0, dtype: Any = "float32") -> Any:
         dtype: of the result.
     """
     rows, columns = shape_entries((n, n if m is None else m))
-    if recorder_for(rows, columns) is None:
+    if recorder_of(rows, columns) is None:
         return np.eye(rows, columns, k, as_dtype(dtype))
     return eye_like_op(zeros((rows, columns), dtype), k=k)

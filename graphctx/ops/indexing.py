@@ -13,6 +13,7 @@ import numpy as np
 
 from graphctx.errors import DTypeError, ShapeError, TraceError
 from graphctx.graph import Value
+from graphctx.ops.rules import recorder_of
 from graphctx.ops.shape import (
     broadcast_to,
     concat,
@@ -20,7 +21,6 @@ from graphctx.ops.shape import (
     known_dims,
     moveaxis,
     normalize_axes,
-    recorder_for,
     reshape,
     resolved,
     shape_operand,
@@ -189,7 +189,7 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 
 def _indices(indices: Any) -> Any:
     if isinstance(indices, Dim):
-        recorder = recorder_for(indices)
+        recorder = recorder_of(indices)
         assert recorder is not None
         return recorder.tensor(indices)
     if isinstance(indices, (list, tuple)) and not len(indices):
@@ -747,7 +747,7 @@ def one_hot(indices: Any, depth: Any, axis: int = -1, dtype: Any = "float32") ->
         axis: where it stands in the result.
         dtype: of the result.
     """
-    recorder = recorder_for(depth)
+    recorder = recorder_of(depth)
     size = np.asarray(operator.index(depth), np.int64) if recorder is None else depth
     if recorder is not None:
         size = recorder.tensor(depth)

@@ -89,7 +89,7 @@ def _explain(
 
 
 def recorder_of(*operands: Any) -> Recorder | None:
-    """What records an op on these (resolved) operands; None where none is symbolic.
+    """What records an op on these operands, or nests of them; None where none is symbolic.
 
     Raises:
         TraceError: a symbolic dimension is used outside of a trace.
@@ -98,7 +98,11 @@ def recorder_of(*operands: Any) -> Recorder | None:
     for x in operands:
         if isinstance(x, Tensor):
             return x.recorder
-        if isinstance(x, Dim):
+        if isinstance(x, (tuple, list)):
+            found = recorder_of(*x)
+            if found is not None:
+                return found
+        elif isinstance(x, Dim):
             dim = x
     if dim is None:
         return None

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.context import current
-from graphctx.errors import ShapeError, TraceError
+from graphctx.errors import ShapeError
 from graphctx.graph import Value
-from graphctx.ops.rules import strong
+from graphctx.ops.rules import recorder_of, strong
 from graphctx.ops.table import (
     Inferred,
     common_dtype,
@@ -55,35 +54,10 @@ def resolved(x: Any) -> Any:
     return strong(x) if isinstance(x, Tensor) else x
 
 
-def recorder_for(*items: Any) -> Recorder | None:
-    """What records a call with these arguments; None where they are plain arrays and numbers.
-
-    Raises:
-        TraceError: a symbolic dimension is used where nothing is recorded.
-    """
-    dim: Dim | None = None
-    for item in items:
-        if isinstance(item, Tensor):
-            return item.recorder
-        if isinstance(item, (tuple, list)):
-            found = recorder_for(*item)
-            if found is not None:
-                return found
-        elif isinstance(item, Dim):
-            dim = item
-    if dim is None:
-        return None
-    frame = current.get()
-    if frame is None or frame.tracer is None:
-        raise TraceError(f"{where()}the symbolic size {dim} is used outside of a trace")
-    tracer: Recorder = frame.tracer
-    return tracer
-
-
 def with_recorder(x: Any, *others: Any) -> tuple[Any, Recorder | None]:
     """An operand as a tensor and what records it, or as an array and None."""
     # Asked first: a functional model records a variable, not its value.
-    recorder = recorder_for(x, *others)
+    recorder = recorder_of(x, *others)
     if recorder is None:
         x = resolved(x)
         recorder = x.recorder if isinstance(x, Tensor) else None
@@ -454,7 +428,7 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
     Raises:
         ShapeError: their shapes differ along another axis.
     """
-    recorder = recorder_for(*arrays)
+    recorder = recorder_of(*arrays)
     arrays = [resolved(x) if recorder is None else recorder.tensor(x) for x in arrays]
     if axis is None:
         arrays = [reshape(x, (-1,)) for x in arrays]
@@ -463,7 +437,7 @@ def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:
 
 def stack(arrays: Sequence[Any], axis: int = 0) -> Any:
     """Join tensors of one shape along a new axis."""
-    recorder = recorder_for(*arrays)
+    recorder = recorder_of(*arrays)
     arrays = [x if recorder is None else recorder.tensor(x) for x in arrays]
     return concat([expand_dims(x, axis) for x in arrays], axis)
 
@@ -536,7 +510,7 @@ def split(x: Any, parts: Any, axis: int = 0) -> list[Any]:
         cuts = [_cut(entry, size) for entry in shape_entries(parts)]
         bounds = [0, *cuts, size]
         sizes = [end - start for start, end in itertools.pairwise(bounds)]
-        made = split_op(x, shape_operand(recorder_for(x, sizes), sizes), axis=axis)
+        made = split_op(x, shape_operand(recorder_of(x, sizes), sizes), axis=axis)
     return list(made) if isinstance(made, tuple) else [made]
 
 
