@@ -824,3 +824,19 @@ def test_cond_in_a_trace_and_eagerly() -> None:
 
     with pytest.raises(TraceError, match=r"a function given to ops.cond assigns to a variable"):
         gx.trace(Assigns(), SPEC)
+
+
+def test_arguments_that_do_not_fit_the_call() -> None:
+    class Two(Layer):
+        def call(self, left: Any, right: Any) -> Any:
+            return left + right
+
+    with pytest.raises(
+        TraceError, match=r"two: call\(\) takes 'right', too; give trace\(\) a Tens"
+    ):
+        gx.trace(Two(), SPEC)
+    with pytest.raises(TraceError, match=r"two: call\(\) takes 2 positional arguments .*given 3"):
+        gx.trace(Two(), SPEC, SPEC, SPEC)
+    same = gx.TensorSpec((3,), name="x")
+    with pytest.raises(TraceError, match="two inputs are named 'x'"):
+        gx.trace(Two(), same, same)

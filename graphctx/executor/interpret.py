@@ -40,7 +40,9 @@ def interpret(
             is_seed = node.attrs.get("role") == "seed"
             known[node.output] = np.asarray(seed, np.int64) if is_seed else feeds[node.name]
         elif node.kind == "context":
-            known[node.output] = (context or {}).get(node.name, node.data.default)
+            value = (context or {}).get(node.name, node.data.default)
+            is_number = node.data.domain.is_numeric and isinstance(value, (int, float))
+            known[node.output] = np.asarray(value, node.output.dtype) if is_number else value
         elif node.kind == "weight":
             given = state.get(node.name) if state else None
             known[node.output] = graph.array(node) if given is None else given
