@@ -10,6 +10,8 @@ from graphctx.errors import LayerError, listing, suggest
 from graphctx.layer import Layer
 from graphctx.nn.arguments import bad
 
+__all__ = ["Activation"]
+
 Function = Callable[[Any], Any]
 
 

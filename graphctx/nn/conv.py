@@ -21,6 +21,8 @@ from graphctx.nn.arguments import (
 )
 from graphctx.spec import same_dim, shape_text
 
+__all__ = ["Conv2D"]
+
 TO_CHANNELS_FIRST = (0, 3, 1, 2)
 TO_CHANNELS_LAST = (0, 2, 3, 1)
 PADDINGS = ("same", "valid")

@@ -17,6 +17,8 @@ from graphctx.nn.arguments import (
 )
 from graphctx.spec import same_dim, shape_text
 
+__all__ = ["Dense"]
+
 _LAYOUT = "[batch, ..., features]"
 
 

@@ -12,6 +12,8 @@ from graphctx.nn.arguments import bad_call, float_dtype, positive
 from graphctx.spec import dtype_name
 from graphctx.tensor import ArrayOperators
 
+__all__ = ["Embedding"]
+
 _INDEX_DTYPES = (np.dtype("int32"), np.dtype("int64"))
 
 

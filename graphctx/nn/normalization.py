@@ -22,6 +22,8 @@ from graphctx.nn.arguments import (
 )
 from graphctx.spec import same_dim, shape_text
 
+__all__ = ["BatchNorm", "LayerNorm"]
+
 
 class BatchNorm(Layer):
     """Normalizes each channel: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.

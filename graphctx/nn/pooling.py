@@ -15,6 +15,8 @@ from graphctx.nn.conv import (
     window_padding,
 )
 
+__all__ = ["AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "MaxPooling2D"]
+
 
 class _Pooling2D(Layer):
     """What both kinds of windows share."""

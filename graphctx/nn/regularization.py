@@ -11,6 +11,8 @@ from graphctx.layer import Layer
 from graphctx.nn.arguments import as_floats, bad, bad_call, is_integer, no_seed, number
 from graphctx.spec import shape_text
 
+__all__ = ["Dropout", "GaussianNoise"]
+
 
 class Dropout(Layer):
     """Sets elements to 0 at random while training, and scales the others by `1 / (1 - rate)`.

@@ -8,6 +8,8 @@ from graphctx import ops
 from graphctx.layer import Layer
 from graphctx.nn.arguments import image_format, require_shape
 
+__all__ = ["Flatten"]
+
 
 class Flatten(Layer):
     """Makes one axis of all axes but the first.

@@ -8,6 +8,8 @@ from typing import Any
 from graphctx.errors import LayerError
 from graphctx.layer import Layer
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Layer):
     """A stack of layers: each takes what the one before it returned.

@@ -11,6 +11,8 @@ from graphctx.context import CallSignature, defining_scope
 from graphctx.layer import Layer
 from graphctx.nn.arguments import bad
 
+__all__ = ["Lambda"]
+
 
 class Lambda(Layer):
     """Wraps a function of tensors.
