@@ -23,6 +23,7 @@ from graphctx.tree import LEAF, Structure
 if TYPE_CHECKING:
     import networkx
 
+    from graphctx.classes import Classes
     from graphctx.ops.table import Op
 
 
@@ -471,6 +472,18 @@ class CallGraph:
             else:
                 found[node] = f"{node.kind}:{node.name}"
         return found
+
+    def classes(
+        self,
+        context: Mapping[str, Any] | None = None,
+        *,
+        runtime: Iterable[str] = (),
+        **values: Any,
+    ) -> Classes:
+        """Group the assignments by the program they specialize to; see `graphctx.classes`."""
+        from graphctx.classes import classes
+
+        return classes(self, context, runtime=runtime, **values)
 
     def __str__(self) -> str:
         from graphctx.text import graph_text

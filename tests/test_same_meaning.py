@@ -81,9 +81,12 @@ def same(a: Any, b: Any, what: str) -> None:
         np.testing.assert_array_equal(left, right, err_msg=what)
 
 
-def run_onnx(program: gx.Program, seed: int) -> dict[str, Any]:
+def run_onnx(
+    program: gx.Program, seed: int, context: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """All outputs of onnxruntime, optimizations off."""
-    model = convert(program.graph).model
+    converted = convert(program.graph)
+    model = converted.model
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
@@ -92,6 +95,8 @@ def run_onnx(program: gx.Program, seed: int) -> dict[str, Any]:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     feeds = {"x": X, "seed": np.asarray(seed, np.int64)}
+    for port in converted.signature.contexts:
+        feeds[port.name] = port.encoding.encode((context or {})[port.encoding.argument.name])
     wanted = {i.name for i in session.get_inputs()}
     names = [o.name for o in session.get_outputs()]
     return dict(
@@ -171,5 +176,14 @@ def test_arguments_left_to_run_time_mean_the_same(recipe: Any, data: st.DataObje
         return  # the argument decides the structure (or whether the model raises)
     if isinstance(expected, Exception):
         return
-    result = program(X, seed=5, **{n: a[n] for n in open_names})
+    left = {n: a[n] for n in open_names}
+    result = program(X, seed=5, **left)
     same(result, expected, f"{a} open {open_names}\n{program.source}")
+    try:
+        outputs = run_onnx(program, 5, left)
+    except gx.ExportError as error:
+        assert "cannot be left to run time in an ONNX file" in str(error)
+        return
+    for name, value in zip(program.graph.returns.names(), flat(expected), strict=True):
+        what = f"{name}: {a} open {open_names}\n{program.graph}"
+        np.testing.assert_array_equal(outputs[name], value, err_msg=what)

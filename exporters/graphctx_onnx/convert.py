@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from graphctx.errors import ExportError
 from graphctx.export import no_program
@@ -23,11 +23,13 @@ from graphctx.graph import (
 from graphctx.passes.expand import expand
 from graphctx.passes.fold import fold_constants
 from graphctx.passes.prune import prune
+from graphctx.regions import Choice, Region, partition
 from graphctx.spec import TensorSpec
 from graphctx_onnx import metadata
 from graphctx_onnx.external import DataFile
-from graphctx_onnx.metadata import Port, Signature, StatePort
+from graphctx_onnx.metadata import ContextPort, Port, Signature, StatePort
 from graphctx_onnx.names import NEW_STATE, Names, join, usable
+from graphctx_onnx.runtime_context import Encoding, encoding, lower_context
 from graphctx_onnx.schemas import (
     Schema,
     attributes_of,
@@ -53,6 +55,7 @@ class Converted:
         names: value of that graph -> its name in the model.
         signature: inputs, outputs, state and seed.
         opset: that it is written in.
+        count: number of nodes, those in branches too.
     """
 
     model: ModelProto
@@ -61,6 +64,7 @@ class Converted:
     names: dict[Value, str]
     signature: Signature
     opset: int
+    count: int
 
 
 def graph_of(program: Any) -> CallGraph:
@@ -75,19 +79,14 @@ def graph_of(program: Any) -> CallGraph:
     return graph
 
 
-def require_bound(graph: CallGraph) -> None:
-    """Raise unless a graph is one program: no open argument, one outcome.
+def require_exportable(graph: CallGraph) -> None:
+    """Raise unless a graph is one program: one outcome, and open arguments that can be inputs.
 
     Raises:
         ExportError: names the arguments to bind, or the exception the model raises.
     """
-    if graph.contexts:
-        open_arguments = ", ".join(map(str, graph.contexts.values()))
-        example = ", ".join(f"{name}=..." for name in graph.contexts)
-        raise ExportError(
-            f"{graph.name}: the context is still open ({open_arguments}), and an ONNX graph has "
-            f"none; bind it first: gx.compile(graph, {example})"
-        )
+    for argument in graph.contexts.values():
+        encoding(graph, argument)
     if isinstance(graph.outcome, Branch):
         decided = graph.outcome.selector.node.name
         raise ExportError(
@@ -102,12 +101,6 @@ def require_bound(graph: CallGraph) -> None:
         )
     if isinstance(graph.outcome, Returns) and next(outcome_values(graph.outcome), None) is None:
         raise ExportError(f"{graph.name}: nothing to export: the model returns no tensor")
-    for node in graph.nodes:
-        if node.kind in ("select", "context"):
-            raise ExportError(
-                f"{label(node)}: a value is still picked by context; bind every argument first: "
-                f"gx.compile(graph, ...)"
-            )
 
 
 def convert(
@@ -118,10 +111,10 @@ def convert(
     data_name: str = "model.onnx.data",
     name: str = "",
 ) -> Converted:
-    """Convert a bound graph.
+    """Convert a graph.
 
     Args:
-        graph: of a program: no context argument is open.
+        graph: of a program; open context arguments become inputs.
         opset: to write; None for 23, or the first later one that has all operators.
         external_threshold: bytes from which on a tensor goes to the data file; None for 1 MiB.
         data_name: name of the data file.
@@ -130,9 +123,10 @@ def convert(
     Raises:
         ExportError: the graph cannot be said in ONNX, or not at this opset.
     """
-    require_bound(graph)
+    require_exportable(graph)
     data = DataFile(data_name, external_threshold)
-    return _Conversion(lower(graph), opset, data, name).run()
+    lowered, encodings = lower_context(graph)
+    return _Conversion(lower(lowered), encodings, opset, data, name).run()
 
 
 def lower(graph: CallGraph) -> CallGraph:
@@ -153,8 +147,16 @@ def _what(node: Node) -> str:
 class _Conversion:
     """The state of one conversion."""
 
-    def __init__(self, graph: CallGraph, opset: int | None, data: DataFile, name: str) -> None:
+    def __init__(
+        self,
+        graph: CallGraph,
+        encodings: Sequence[Encoding],
+        opset: int | None,
+        data: DataFile,
+        name: str,
+    ) -> None:
         self.graph = graph
+        self.encodings = encodings
         self.data = data
         roots = list(outcome_values(graph.returns))
         live = set(live_nodes(roots))
@@ -163,7 +165,7 @@ class _Conversion:
             element_type(value.dtype, _what(value.node))
         self.ops = [node for node in self.nodes if node.kind == "op"]
         self.opset = choose_opset(self.ops, opset)
-        self.schemas = [require_legal(node, self.opset) for node in self.ops]
+        self.schemas = {node: require_legal(node, self.opset) for node in self.ops}
         self.used = {v for node in self.nodes for v in node.operands if v is not None}
         self.used.update(roots)
         self.model = ModelProto()
@@ -171,18 +173,21 @@ class _Conversion:
         self.proto.name = name or graph.name
         self.names: dict[Value, str] = {}
         self.taken = Names()
+        self.count = 0
 
     def run(self) -> Converted:
         signature, results = self._interface()
         self._initializers()
-        for node, schema in zip(self.ops, self.schemas, strict=True):
-            self._node(node, schema)
-        self._identities(results)
-        self._value_infos()
+        region = partition(list(outcome_values(self.graph.returns)))
+        made = self._region(self.proto, region)
+        self._identities(self.proto, results)
+        self._value_infos(made)
         self.model.ir_version = ir_version(self.opset)
         self.model.opset_import.add(domain="", version=self.opset)
         metadata.annotate(self.model, self.graph, signature)
-        return Converted(self.model, self.data, self.graph, self.names, signature, self.opset)
+        return Converted(
+            self.model, self.data, self.graph, self.names, signature, self.opset, self.count
+        )
 
     # -- the interface ------------------------------------------------------------------------
 
@@ -192,6 +197,7 @@ class _Conversion:
         inputs = tuple(self._input(value) for value in graph.inputs)
         live_seed = graph.seed is not None and graph.seed.node in self.nodes
         seed = self._input(graph.seed) if live_seed and graph.seed is not None else None
+        contexts = tuple(self._context(found) for found in self.encodings)
         outputs = []
         names = returns.names()
         for index, (name, value) in enumerate(zip(names, returns.values, strict=True)):
@@ -212,7 +218,7 @@ class _Conversion:
         for entry in state:
             if entry.input is not None:
                 self.proto.input.append(_info(entry.input, entry.spec))
-        signature = Signature(inputs, seed, tuple(outputs), tuple(state))
+        signature = Signature(inputs, seed, contexts, tuple(outputs), tuple(state))
         self.proto.output.extend(_info(port.name, port.spec) for port in outputs)
         self.proto.output.extend(_info(entry.output, entry.spec) for entry in state)
         results = [
@@ -220,7 +226,7 @@ class _Conversion:
             *((e.output, v) for e, (_, v) in zip(state, returns.state.values(), strict=True)),
         ]
         for name, value in results:
-            if value.node.kind == "op":
+            if value.node.kind in ("op", "select"):
                 self.names.setdefault(value, name)  # the first output that returns it
         return signature, results
 
@@ -228,6 +234,19 @@ class _Conversion:
         name = self.names[value] = self.taken.claim(usable(value.node.name, "input"))
         self.proto.input.append(_info(name, value.spec))
         return Port(name, value.node.name, value.spec)
+
+    def _context(self, found: Encoding) -> ContextPort:
+        """An optional input with the argument's default, or one that has to be fed."""
+        argument = found.argument
+        name = self.taken.claim(usable(argument.name, "context"))
+        for node in self.nodes:
+            if node.kind == "input" and node.name == found.input:
+                self.names[node.output] = name
+        self.proto.input.append(_info(name, found.spec))
+        if not found.required:
+            default = found.encode(argument.default)
+            self.proto.initializer.append(tensor(name, default, repr(name)))
+        return ContextPort(name, found)
 
     # -- weights and constants ----------------------------------------------------------------
 
@@ -263,8 +282,51 @@ class _Conversion:
 
     # -- operators ----------------------------------------------------------------------------
 
-    def _node(self, node: Node, schema: Schema) -> None:
-        proto = self.proto.node.add(op_type=node.name)
+    def _region(self, into: GraphProto, region: Region) -> set[Value]:
+        """Write the nodes of a region; return the values that it computes."""
+        made: set[Value] = set()
+        for step in region.steps:
+            if isinstance(step, Choice):
+                self._choice(into, step)
+                made.update(node.output for node in step.selects)
+            else:
+                self._node(into, step)
+                made.update(step.outputs)
+        return made
+
+    def _choice(self, into: GraphProto, choice: Choice) -> None:
+        """An If, whose branches have the nodes that only they need."""
+        first = choice.selects[0]
+        proto = into.node.add(op_type="If")
+        proto.name = self.taken.claim(join(first.path, "If"))
+        proto.input.append(self.names[choice.selector])
+        for node in choice.selects:
+            if node.output not in self.names:
+                self.names[node.output] = self.taken.claim(f"{join(node.path, 'If')}:output")
+            proto.output.append(self.names[node.output])
+        metadata.annotate_node(proto, first, ir_version(self.opset))
+        for key, case, region in (
+            ("then_branch", True, choice.taken), ("else_branch", False, choice.otherwise),
+        ):  # fmt: skip
+            branch = GraphProto(name=f"{proto.name}/{key}")
+            made = self._region(branch, region)
+            self._results(branch, choice.results(case), made)
+            proto.attribute.add(name=key, type=AttributeProto.GRAPH).g.CopyFrom(branch)
+        self.count += 1
+
+    def _results(self, branch: GraphProto, results: Sequence[Value], made: set[Value]) -> None:
+        """The outputs of a branch: each is made in it, and stands once."""
+        taken: set[Value] = set()
+        for value in results:
+            name = self.names[value]
+            if value not in made or value in taken:
+                name = self._identity(branch, value, f"{branch.name}/{len(branch.output)}")
+            taken.add(value)
+            branch.output.append(_info(name, value.spec))
+
+    def _node(self, into: GraphProto, node: Node) -> None:
+        schema = self.schemas[node]
+        proto = into.node.add(op_type=node.name)
         proto.name = self.taken.claim(join(node.path, node.name))
         proto.input.extend("" if v is None else self.names[v] for v in node.operands)
         while proto.input and not proto.input[-1]:
@@ -277,6 +339,7 @@ class _Conversion:
         for name, setting in attributes_of(node, schema).items():
             proto.attribute.append(attribute(name, setting, schema.attributes[name], where))
         metadata.annotate_node(proto, node, ir_version(self.opset))
+        self.count += 1
 
     def _output_name(self, value: Value, node: str, schema: Schema, slot: int) -> str:
         """The value's name; empty for an optional output that nobody takes."""
@@ -288,22 +351,28 @@ class _Conversion:
             self.names[value] = self.taken.claim(f"{node}:{schema.output_name(slot)}")
         return self.names[value]
 
-    def _identities(self, results: list[tuple[str, Value]]) -> None:
+    def _identity(self, into: GraphProto, value: Value, name: str) -> str:
+        """Another name of a value."""
+        proto = into.node.add(op_type="Identity")
+        proto.name = self.taken.claim(f"{name}/Identity")
+        proto.input.append(self.names[value])
+        proto.output.append(name)
+        metadata.annotate_node(proto, value.node, ir_version(self.opset))
+        self.count += 1
+        return name
+
+    def _identities(self, into: GraphProto, results: list[tuple[str, Value]]) -> None:
         """An Identity for an output that is an input, a weight, a constant, or returned twice."""
         for name, value in results:
             if self.names[value] != name:
-                proto = self.proto.node.add(op_type="Identity")
-                proto.name = self.taken.claim(f"{name}/Identity")
-                proto.input.append(self.names[value])
-                proto.output.append(name)
-                metadata.annotate_node(proto, value.node, ir_version(self.opset))
+                self._identity(into, value, name)
 
-    def _value_infos(self) -> None:
+    def _value_infos(self, made: set[Value]) -> None:
         """Shapes of the values inside the graph, for those who read the file."""
         outputs = {info.name for info in self.proto.output}
-        for node in self.ops:
+        for node in self.nodes:
             for value in node.outputs:
                 name = self.names.get(value)
-                if name is not None and name not in outputs:
+                if value in made and name is not None and name not in outputs:
                     info = value_info(name, value.shape, value.dtype, label(node))
                     self.proto.value_info.append(info)

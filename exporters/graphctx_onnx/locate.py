@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
+from graphctx.context import value_text
 from graphctx.errors import ExportError
 from graphctx.executor.interpret import interpret, run_op
 from graphctx.graph import CallGraph, Node, Value, live_nodes
@@ -26,12 +27,27 @@ from graphctx_onnx.tensors import ELEMENT_TYPES
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: everything that is fed."""
+    """One run: everything that is fed.
+
+    Attributes:
+        sizes: of the symbolic dimensions.
+        feeds: input name -> array; those of arguments left to run time among them.
+        seed: of the random operators.
+        state: weight path -> value.
+        context: values of the arguments left to run time.
+    """
 
     sizes: Mapping[str, int]
     feeds: Mapping[str, Any]
     seed: int
     state: Mapping[str, Any]
+    context: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """`batch=2, mode='low'`."""
+        parts = [f"{name}={size}" for name, size in self.sizes.items()]
+        parts += [f"{name}={value_text(value)}" for name, value in self.context.items()]
+        return ", ".join(parts) or "fixed sizes"
 
 
 @dataclass(frozen=True)

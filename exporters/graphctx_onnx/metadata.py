@@ -8,7 +8,7 @@ Properties of the model (`onnx.ModelProto.metadata_props`; in onnxruntime
 | `graphctx.version` | version that wrote the file |
 | `graphctx.model` | name of the root layer |
 | `graphctx.assignment` | JSON: context argument -> value; null: left to each layer's default |
-| `graphctx.signature` | JSON: inputs, seed, outputs and state, with dtypes and shapes |
+| `graphctx.signature` | JSON: inputs, seed, context, outputs and state, with dtypes and shapes |
 
 Properties of a node: `graphctx.path`, the path of its layer call, and `graphctx.source`, the line
 that made it. Files older than format 10 have no such place; there they are the node's doc string.
@@ -33,6 +33,7 @@ from graphctx.export import as_path
 from graphctx.graph import CallGraph, Node
 from graphctx.spec import Dim, TensorSpec, dtype_name
 from graphctx_onnx.names import sentence
+from graphctx_onnx.runtime_context import Encoding
 
 VERSION = "graphctx.version"
 MODEL = "graphctx.model"
@@ -70,11 +71,42 @@ class StatePort:
 
 
 @dataclass(frozen=True)
+class ContextPort:
+    """An input for a context argument that is left to run time, and how its values are fed."""
+
+    name: str
+    encoding: Encoding
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is stored in the signature."""
+        argument, spec = self.encoding.argument, self.encoding.spec
+        found = {"name": self.name, "argument": argument.name, "dtype": dtype_name(spec.dtype)}
+        if self.encoding.values:
+            found["values"] = list(self.encoding.values)
+        if not self.encoding.required:
+            found["default"] = _plain(self.encoding.encode(argument.default).item())
+        return found
+
+    def as_text(self) -> str:
+        """In words."""
+        allowed = ", ".join(map(repr, self.encoding.values))
+        text = f"input {self.name}: {self.encoding.spec}, the context argument"
+        if self.name != self.encoding.argument.name:
+            text += f" {self.encoding.argument.name}"
+        text += f", one of {allowed}" if allowed else ""
+        if self.encoding.required:
+            return text
+        default = self.encoding.encode(self.encoding.argument.default).item()
+        return f"{text}; {default!r} where it is not fed"
+
+
+@dataclass(frozen=True)
 class Signature:
     """The interface of an exported model."""
 
     inputs: tuple[Port, ...]
     seed: Port | None
+    contexts: tuple[ContextPort, ...]
     outputs: tuple[Port, ...]
     state: tuple[StatePort, ...]
 
@@ -83,6 +115,7 @@ class Signature:
         return {
             "inputs": [{"name": p.name, **_type(p.spec)} for p in self.inputs],
             "seed": self.seed.name if self.seed else None,
+            "contexts": [port.as_json() for port in self.contexts],
             "outputs": [{"name": p.name, "output": p.own, **_type(p.spec)} for p in self.outputs],
             "state": [
                 {"input": s.input, "output": s.output, "path": s.path, **_type(s.spec)}
@@ -98,6 +131,7 @@ class Signature:
                 f"input {self.seed.name}: {self.seed.spec}, the seed: the same seed gives the "
                 f"same random numbers, bit for bit"
             )
+        lines += [port.as_text() for port in self.contexts]
         for port in self.outputs:
             own = "" if port.name == port.own else f", the model's output {port.own!r}"
             lines.append(f"output {port.name}: {port.spec}{own}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from graphctx.errors import ExportError
 from graphctx_onnx.check import check
-from graphctx_onnx.convert import Converted, convert, graph_of, require_bound
+from graphctx_onnx.convert import Converted, convert, graph_of, require_exportable
 from graphctx_onnx.destination import Destination, cannot_write, destination
 from graphctx_onnx.external import require_threshold
 from graphctx_onnx.locate import Tolerances
@@ -84,7 +84,7 @@ def export(
         VerificationError: onnxruntime computes something else.
     """
     graph = graph_of(program)
-    require_bound(graph)
+    require_exportable(graph)
     require_opset(opset)
     require_threshold(external_threshold)
     limits = Tolerances(rtol, atol)
@@ -116,7 +116,7 @@ def export(
         tuple(reversed(files)),
         converted.opset,
         converted.model.ir_version,
-        len(converted.model.graph.node),
+        converted.count,
         size,
         report,
     )

@@ -37,13 +37,17 @@ class Reference:
         seed = {"seed": trial.seed} if self.graph.seed is not None else {}
         structure = self.graph.returns.structure
         if self.graph.returns.state:
-            nest, state = self.program.step(*arguments, state=dict(trial.state), **seed)
+            nest, state = self.program.step(
+                *arguments, state=dict(trial.state), **seed, **trial.context
+            )
         else:
-            nest, state = self.program(*arguments, **seed), {}
+            nest, state = self.program(*arguments, **seed, **trial.context), {}
         return [np.asarray(leaf) for leaf in _leaves(structure, nest)], dict(state)
 
     def _interpret(self, trial: Trial) -> tuple[list[Any], dict[str, Any]]:
-        known = interpret(self.graph, trial.feeds, seed=trial.seed, state=trial.state)
+        known = interpret(
+            self.graph, trial.feeds, seed=trial.seed, state=trial.state, context=trial.context
+        )
         returns = self.graph.returns
         outputs = [np.asarray(known[value]) for value in returns.values]
         return outputs, {path: known[value] for path, (_, value) in returns.state.items()}

@@ -19,7 +19,7 @@ def sizes_text(sizes: Mapping[str, int]) -> str:
 class Row:
     """One output, in one trial, at one optimization level."""
 
-    sizes: Mapping[str, int]
+    trial: str
     level: str
     output: str
     tolerance: Tolerance
@@ -47,7 +47,7 @@ class Report:
 
     def __str__(self) -> str:
         """A line for every output and optimization level: the largest difference of all trials."""
-        sizes = dict.fromkeys(sizes_text(row.sizes) for row in self.rows)
+        trials = list(dict.fromkeys(row.trial for row in self.rows))
         cells = [("output", "optimizations", "trials", "largest difference", "relative")]
         groups: dict[tuple[str, str], list[Difference]] = {}
         for row in self.rows:
@@ -59,5 +59,6 @@ class Report:
             cells.append((output, level, str(len(found)), largest, relative))
         widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
         lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-        head = f"onnxruntime {self.runtime} at {'; '.join(sizes)}"
+        more = f"; and {len(trials) - 8} more" if len(trials) > 8 else ""
+        head = f"onnxruntime {self.runtime} at {'; '.join(trials[:8])}{more}"
         return "\n".join([head, *lines, *self.notes])

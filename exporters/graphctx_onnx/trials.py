@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from graphctx.context import REQUIRED, UNSET
 from graphctx.errors import ExportError, listing, suggest
 from graphctx.graph import CallGraph, Node, Value
+from graphctx.paths import compared
 from graphctx.spec import Dim, DimLike, dtype_name, evaluate, shape_text
 
 Sizes = dict[str, int]
@@ -20,6 +24,7 @@ Feeds = dict[str, Any]
 # accidental broadcasting, unequal primes find dimensions that are taken for one another.
 SIZES = (2, 3, 1, 7, 5, 11, 13)
 TRIALS = 4
+MOST_CONTEXTS = 16
 SEEDS = (0, 1, 987_654_321, 2**40 + 17)
 
 # Where a model refuses sizes (a window larger than the image, a dimension that must divide), all
@@ -110,6 +115,46 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
         if key not in seen and all(dim.evaluate(candidate) >= 1 for dim in dims):
             seen.add(key)
             yield candidate
+
+
+# -- context --------------------------------------------------------------------------------------
+
+
+def plan_contexts(graph: CallGraph) -> list[dict[str, Any]]:
+    """Values of the arguments left to run time, one dict a trial.
+
+    All combinations where they are few; else every value of every argument, in changing company.
+    A number takes its default, what it is compared with, and numbers on both sides of that.
+    """
+    options = {name: _values_of(graph, name) for name in graph.contexts}
+    if math.prod(map(len, options.values())) <= MOST_CONTEXTS:
+        return [dict(zip(options, v, strict=True)) for v in itertools.product(*options.values())]
+    rng = np.random.default_rng(0)
+    shuffled = [
+        {name: values[int(rng.integers(len(values)))] for name, values in options.items()}
+        for _ in range(MOST_CONTEXTS // 2)
+    ]
+    longest = max(map(len, options.values()))
+    turns = [
+        {name: values[i % len(values)] for name, values in options.items()} for i in range(longest)
+    ]
+    return [*turns, *shuffled]
+
+
+def _values_of(graph: CallGraph, name: str) -> list[Any]:
+    argument = graph.contexts[name]
+    if not argument.domain.is_numeric or argument.enumerated:
+        return [case for case in argument.cases if case is not UNSET]
+    whole = argument.domain.kind == "int"
+    step = 1 if whole else 0.5
+    values: list[Any] = [] if argument.default is REQUIRED else [argument.default]
+    for node in graph.nodes:
+        for value in node.outputs:
+            fact = compared(value)
+            if fact is not None and fact.name == name:
+                values += [fact.constant - step, fact.constant, fact.constant + step]
+    values += [0, 1] if whole else [0.0, 0.75]
+    return list(dict.fromkeys(int(v) if whole else float(v) for v in values))
 
 
 # -- inputs ---------------------------------------------------------------------------------------

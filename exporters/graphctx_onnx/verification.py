@@ -33,6 +33,7 @@ from graphctx_onnx.trials import (
     check_options,
     draw,
     larger,
+    plan_contexts,
     plan_sizes,
     ranges_of,
 )
@@ -159,9 +160,9 @@ class Verification:
         session = open_session(self.path, OFF)
         runs: list[Run] = []
         state: Mapping[str, Any] = {}
-        for index, asked in enumerate(plan):
+        for index, (asked, context) in enumerate(plan):
             self._tell("optimizations off", index, steps)
-            found = self._accepted(session, index, asked, state, inputs)
+            found = self._accepted(session, index, asked, context, state, inputs)
             self._compare(session, OFF, found, None if inputs is not None else index)
             runs.append(found)
             state = self._state(found.expected)
@@ -181,38 +182,62 @@ class Verification:
 
     # -- trials -------------------------------------------------------------------------------
 
-    def _plan(self, inputs: Given | None, asked: Mapping[str, Sequence[int]] | None) -> list[Sizes]:
-        """The sizes of every trial; `self.fixed` are those the user asked for."""
+    def _plan(
+        self, inputs: Given | None, asked: Mapping[str, Sequence[int]] | None
+    ) -> list[tuple[Sizes, Mapping[str, Any]]]:
+        """Sizes and context of every trial; `self.fixed` are the sizes the user asked for."""
         self.fixed = dict(asked or {})
         if inputs is None or callable(inputs):
-            return plan_sizes(self.graph, asked)
-        # A second run on given arrays starts from the state that the first one left.
-        return [as_feeds(self.graph, inputs)[1]] * (2 if self.states else 1)
+            sizes = plan_sizes(self.graph, asked)
+        else:
+            # A second run on given arrays starts from the state that the first one left.
+            sizes = [as_feeds(self.graph, inputs)[1]] * (2 if self.states else 1)
+        contexts = plan_contexts(self.graph)
+        count = max(len(sizes), len(contexts))
+        return [(sizes[i % len(sizes)], contexts[i % len(contexts)]) for i in range(count)]
 
     def _candidates(
-        self, index: int, sizes: Sizes, state: Mapping[str, Any], inputs: Given | None
+        self,
+        index: int,
+        sizes: Sizes,
+        context: Mapping[str, Any],
+        state: Mapping[str, Any],
+        inputs: Given | None,
     ) -> Iterator[Trial]:
         """What to try, in order, until it is accepted."""
         if inputs is None:
             for candidate in larger(sizes, self.graph, self.fixed):
-                yield self._draw(candidate, index, state, 0)
+                yield self._draw(candidate, index, context, state, 0)
         else:
             given = inputs(sizes, np.random.default_rng(index)) if callable(inputs) else inputs
             feeds, own = as_feeds(self.graph, given)
-            yield Trial(own, feeds, SEEDS[index % len(SEEDS)], state)
+            yield self._trial(own, feeds, SEEDS[index % len(SEEDS)], state, context)
+
+    def _trial(
+        self,
+        sizes: Sizes,
+        feeds: Mapping[str, Any],
+        seed: int,
+        state: Mapping[str, Any],
+        context: Mapping[str, Any],
+    ) -> Trial:
+        encodings = [port.encoding for port in self.converted.signature.contexts]
+        encoded = {e.input: e.encode(context[e.argument.name]) for e in encodings}
+        return Trial(sizes, {**feeds, **encoded}, seed, state, context)
 
     def _accepted(
         self,
         session: Any,
         index: int,
         asked: Sizes,
+        context: Mapping[str, Any],
         state: Mapping[str, Any],
         inputs: Given | None,
     ) -> Run:
         """The first candidate that program and runtime accept, and what they compute."""
         last: Exception | None = None
         who = "a dimension would be below 1"
-        for trial in self._candidates(index, asked, state, inputs):
+        for trial in self._candidates(index, asked, context, state, inputs):
             try:
                 expected = self._expected(trial)
                 found = Run(trial, expected, self._actual(session, trial))
@@ -252,13 +277,21 @@ class Verification:
             if entry.input is not None
         }
 
-    def _draw(self, sizes: Sizes, index: int, state: Mapping[str, Any], redraw: int) -> Trial:
+    def _draw(
+        self,
+        sizes: Sizes,
+        index: int,
+        context: Mapping[str, Any],
+        state: Mapping[str, Any],
+        redraw: int,
+    ) -> Trial:
         rng = np.random.default_rng([index, redraw])
         try:
             feeds = draw(self.converted.graph, self.ranges, sizes, index, rng)
         except (MemoryError, ValueError, OverflowError) as error:
             raise self._too_large(sizes) from error
-        return Trial(sizes, feeds, SEEDS[index % len(SEEDS)] + redraw, state)
+        seed = SEEDS[index % len(SEEDS)] + redraw
+        return self._trial(sizes, feeds, seed, state, context)
 
     def _expected(self, trial: Trial) -> dict[str, Any]:
         """What the program computes in a trial, by output."""
@@ -274,6 +307,8 @@ class Verification:
         """What onnxruntime is fed in a trial."""
         signature = self.converted.signature
         feeds = {port.name: trial.feeds[port.own] for port in signature.inputs}
+        for context in signature.contexts:
+            feeds[context.name] = trial.feeds[context.encoding.input]
         if signature.seed is not None:
             feeds[signature.seed.name] = np.asarray(trial.seed, np.int64)
         for entry in signature.state:
@@ -296,7 +331,7 @@ class Verification:
             if again is not None:
                 names = ", ".join(repr(row.output) for row in bad)
                 self.report.notes.append(
-                    f"{names} at {sizes_text(trial.sizes)}: rounding tipped a comparison of "
+                    f"{names} at {trial}: rounding tipped a comparison of "
                     f"floats in one draw ({bad[0].difference.problem}); another draw agrees"
                 )
                 rows, bad = again, []
@@ -317,7 +352,7 @@ class Verification:
                 self._precision(name), np.asarray(array).dtype, self.limits.rtol, self.limits.atol
             )
             apart = difference(array, found.actual[name], tolerance)
-            rows.append(Row(found.trial.sizes, level, name, tolerance, apart))
+            rows.append(Row(str(found.trial), level, name, tolerance, apart))
         return rows
 
     def _precision(self, output: str) -> Precision:
@@ -327,7 +362,7 @@ class Verification:
     def _redrawn(self, session: Any, level: str, trial: Trial, index: int) -> list[Row] | None:
         """Rows of another draw that agrees; None if none does: then it was no accident."""
         for redraw in range(1, REDRAWS + 1):
-            other = self._draw(dict(trial.sizes), index, trial.state, redraw)
+            other = self._draw(dict(trial.sizes), index, trial.context, trial.state, redraw)
             found = Run(other, self._expected(other), self._actual(session, other))
             rows = self._rows(level, found)
             if not any(row.difference.problem for row in rows):
@@ -341,7 +376,7 @@ class Verification:
         found = row.difference
         head = (
             f"{self.graph.name}: the exported model does not compute what the program does: "
-            f"output {row.output!r} at {sizes_text(row.sizes)}, onnxruntime {self.report.runtime} "
+            f"output {row.output!r} at {row.trial}, onnxruntime {self.report.runtime} "
             f"with {optimizations}: {found.problem} (largest difference {found.largest:.3g}, "
             f"relative {found.relative:.3g})"
         )

@@ -11,6 +11,7 @@ from graphctx.cli import options, screen
 from graphctx.cli.application import app
 
 if TYPE_CHECKING:
+    from graphctx.classes import Classes
     from graphctx.graph import CallGraph
 
 
@@ -74,7 +75,7 @@ def contexts(
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """List the context arguments of a model: values, default, who reads them."""
+    """List the context arguments of a model, who reads them, and which values make a program."""
     from graphctx.cli import plain
     from graphctx.cli.models import load
 
@@ -83,6 +84,7 @@ def contexts(
         screen.print_json(plain.contexts_data(graph))
     elif graph.contexts:
         screen.stdout().print(contexts_table(graph))
+        screen.stdout().print(classes_table(graph.classes()))
     else:
         screen.print_text(f"{graph.name} reads no context arguments")
 
@@ -97,6 +99,14 @@ def contexts_table(graph: CallGraph) -> Any:
             for name, kind, values, default, paths in graph.contexts.rows()
         ],
     )
+
+
+def classes_table(classes: Classes) -> Any:
+    """The context classes as a rich table."""
+    rows = classes.rows()
+    more = len(classes) - len(rows)
+    title = f"{classes.title}, {len(rows)} of them shown" if more else classes.title
+    return screen.table(title, ["condition", "assignments", "dead"], rows, right=["assignments"])
 
 
 @app.command(rich_help_panel="Look at a model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from typing import Any
 
@@ -42,7 +43,26 @@ def spec_data(spec: TensorSpec) -> dict[str, Any]:
     return {"dtype": dtype_name(spec.dtype), "shape": shape}
 
 
-def contexts_data(graph: CallGraph) -> list[dict[str, Any]]:
+def contexts_data(graph: CallGraph) -> dict[str, Any]:
+    """The open context arguments and the classes of their assignments."""
+    classes = graph.classes()
+    return {
+        "arguments": _arguments_data(graph),
+        "assignments": classes.assignments,
+        "programs": len(classes),
+        "classes": [
+            {
+                "condition": c.condition,
+                "assignment": {name: plain(value) for name, value in c.assignment.items()},
+                "assignments": c.count,
+                "dead": list(c.dead),
+            }
+            for c in itertools.islice(classes, 50)
+        ],
+    }
+
+
+def _arguments_data(graph: CallGraph) -> list[dict[str, Any]]:
     """The open context arguments; a default of null with `required` or one of each reader's own."""
     return [
         {

@@ -13,7 +13,7 @@ from graphctx.executor.interpret import run_op
 from graphctx.graph import Branch, Node, Outcome, Value
 from graphctx.tree import same_static
 
-_OPEN = object()  # what a selector is that the assignment does not decide
+OPEN = object()  # what a selector is that the assignment does not decide
 _ANY = object()  # what a selector is that only matters where an argument is given, and it is not
 
 
@@ -40,10 +40,10 @@ class Evaluator:
             if node.kind == "constant":
                 self.values[top] = node.data
             elif node.kind == "context":
-                given = self.assignment.get(node.name, _OPEN)
+                given = self.assignment.get(node.name, OPEN)
                 if given is UNSET:
                     self._unset.add(top)
-                elif given is _OPEN or top.dtype is None:
+                elif given is OPEN or top.dtype is None:
                     self._unknown.add(top)
                 else:
                     self.values[top] = np.asarray(given, top.dtype)
@@ -93,13 +93,13 @@ class Evaluator:
             self._unknown.add(value)  # left for the run, which will say what is wrong
 
     def case(self, selector: Value) -> Any:
-        """The value a selector has, `_OPEN` where it is open, `_ANY` where none matters."""
+        """The value a selector has, `OPEN` where it is open, `_ANY` where none matters."""
         node = selector.node
         if node.kind == "context":
-            return self.assignment.get(node.name, _OPEN)
+            return self.assignment.get(node.name, OPEN)
         known = self.evaluate(selector)
         if known is None:
-            return _ANY if selector in self._unset else _OPEN
+            return _ANY if selector in self._unset else OPEN
         return known.item()
 
     def taken(self, node: Node) -> Value | None:
@@ -107,22 +107,23 @@ class Evaluator:
         selector = node.operands[0]
         assert selector is not None
         case = self.case(selector)
-        return None if case is _OPEN else _pick(selector, list(node.arms()), case)
+        return None if case is OPEN else pick(selector, list(node.arms()), case)
 
     def resolve(self, outcome: Outcome) -> Outcome:
         """The outcome without the branches that are decided."""
         while isinstance(outcome, Branch):
             case = self.case(outcome.selector)
-            if case is _OPEN:
+            if case is OPEN:
                 return Branch(
                     outcome.selector,
                     tuple((key, self.resolve(inner)) for key, inner in outcome.cases),
                 )
-            outcome = _pick(outcome.selector, outcome.cases, case)
+            outcome = pick(outcome.selector, outcome.cases, case)
         return outcome
 
 
-def _pick(selector: Value, cases: Any, case: Any) -> Any:
+def pick(selector: Value, cases: Any, case: Any) -> Any:
+    """What belongs to a case of a selector, of pairs (case, what belongs to it)."""
     for known, chosen in cases:
         if (
             case is _ANY

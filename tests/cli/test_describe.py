@@ -65,10 +65,24 @@ def test_contexts_as_a_table(run: Run) -> None:
     assert "any" in rows["gain"]
 
 
+def test_contexts_lists_the_classes(run: Run) -> None:
+    lines = run("contexts", "models.py").stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if "6 assignments -> 4 programs" in line)
+    assert [line.split()[0] for line in lines[start:] if "mode=" in line or "training=" in line] == [
+        "training=False", "training=True", "training=True", "training=True",
+    ]  # fmt: skip
+
+
 def test_contexts_as_json(run: Run) -> None:
-    found = {
-        entry["name"]: entry for entry in json.loads(run("contexts", "models.py", "--json").stdout)
+    data = json.loads(run("contexts", "models.py", "--json").stdout)
+    assert (data["assignments"], data["programs"]) == (6, 4)
+    assert data["classes"][-1] == {
+        "condition": "training=True & mode=double",
+        "assignment": {"training": True, "mode": "double"},
+        "assignments": 1,
+        "dead": [],
     }
+    found = {entry["name"]: entry for entry in data["arguments"]}
     assert found["mode"] == {
         "name": "mode",
         "type": "literal",
@@ -81,7 +95,7 @@ def test_contexts_as_json(run: Run) -> None:
 
 def test_a_model_without_context(run: Run) -> None:
     assert run("contexts", "models.py:noisy").stdout == "noisy reads no context arguments\n"
-    assert json.loads(run("contexts", "models.py:noisy", "--json").stdout) == []
+    assert json.loads(run("contexts", "models.py:noisy", "--json").stdout)["arguments"] == []
 
 
 def test_explain(run: Run) -> None:

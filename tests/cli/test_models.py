@@ -154,8 +154,8 @@ def test_opaque_arguments_can_be_named(run: Run) -> None:
             "--domain", "style=plain",
         ).stdout
     )  # fmt: skip
-    assert found[0]["values"] == ["loud", "plain"]
-    assert found[0]["required"]
+    assert found["arguments"][0]["values"] == ["loud", "plain"]
+    assert found["arguments"][0]["required"]
 
 
 @pytest.mark.usefixtures("folder")

@@ -33,7 +33,7 @@ def test_exit_codes_and_streams(folder: Path) -> None:
     good = graphctx_command("contexts", "models:model", "--json", cwd=folder)
     assert good.returncode == 0
     assert good.stderr == ""
-    assert json.loads(good.stdout)[0]["name"] == "training"
+    assert json.loads(good.stdout)["arguments"][0]["name"] == "training"
     wrong = graphctx_command("trace", "models:model", "-c", "mode=x", cwd=folder)
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.startswith("error: net: context argument 'mode' got 'x'")
