@@ -28,7 +28,6 @@ from graphctx.graph import (
     Node,
     Outcome,
     Raises,
-    Returns,
     Value,
     live_nodes,
     outcome_values,
@@ -329,7 +328,7 @@ class _Search:
         return list(found.items())
 
     def outcomes(self, outcome: Outcome, where: int = ALL) -> Iterator[tuple[Outcome, int]]:
-        """(what is returned or raised, the assignments that lead there); open branches stay."""
+        """(outcome, the assignments that lead there); of its branches only open ones are left."""
         if not isinstance(outcome, Branch):
             yield outcome, where
             return
@@ -337,10 +336,18 @@ class _Search:
             both = self.space.both(where, held)
             if both == NONE or (case is UNSET and all(c is not UNSET for c, _ in outcome.cases)):
                 continue
-            if case is OPEN:
-                yield outcome, both
-            else:
+            if case is not OPEN:
                 yield from self.outcomes(pick(outcome.selector, outcome.cases, case), both)
+                continue
+            found: list[tuple[tuple[tuple[Any, Outcome], ...], int]] = [((), both)]
+            for key, inner in outcome.cases:
+                found = [
+                    ((*cases, (key, result)), under)
+                    for cases, place in found
+                    for result, under in self.outcomes(inner, place)
+                ]
+            for cases, under in found:
+                yield Branch(outcome.selector, cases), under
 
     # -- who interacts with whom --------------------------------------------------------------
 
@@ -515,9 +522,9 @@ class _Search:
 
     def _combined(
         self, operands: Sequence[Value | None], where: int, table: Any
-    ) -> list[tuple[tuple[Value | None, ...], int]]:
+    ) -> list[tuple[tuple[Any, ...], int]]:
         """Every combination of what the operands can specialize to, and where it holds."""
-        found: list[tuple[tuple[Value | None, ...], int]] = [((), where)]
+        found: list[tuple[tuple[Any, ...], int]] = [((), where)]
         for operand in operands:
             if operand is None:
                 found = [((*values, None), held) for values, held in found]
@@ -538,17 +545,9 @@ class _Search:
 
     def _programs(self, outcome: Outcome, where: int, table: Any) -> Iterator[tuple[Any, int]]:
         """(what identifies a program, where it holds) for one outcome."""
-        if where == NONE:
-            return
-        if isinstance(outcome, Raises):
-            yield ("raises", id(outcome.error)), where
-            return
-        values = list(outcome_values(outcome))
-        shape: Any = id(outcome)
-        if isinstance(outcome, Returns):
-            shape = (repr(outcome.structure), tuple(outcome.state))
-        for found, held in self._combined(values, where, table):
-            yield (shape, found), held
+        if where != NONE:
+            for found, held in self._combined(list(outcome_values(outcome)), where, table):
+                yield _identity(outcome, iter(found)), held
 
     def _forget(self, a: int, members: Sequence[int]) -> int:
         """The set without what it says of other arguments, which is one case of each."""
@@ -556,3 +555,20 @@ class _Search:
             if i not in members:
                 a = self.space.fixed(a, i, 0)
         return a
+
+
+def _identity(outcome: Outcome, values: Iterator[Value]) -> Any:
+    """What tells outcomes apart, with these values in the place of their own."""
+    if isinstance(outcome, Raises):
+        return id(outcome.error)
+    if isinstance(outcome, Branch):
+        selector = next(values)
+        cases = ((hashable(case), _identity(inner, values)) for case, inner in outcome.cases)
+        return selector, tuple(cases)
+    returned = tuple(next(values) for _ in outcome.values)
+    state = []
+    for path, (variable, _) in outcome.state.items():
+        value = next(values)
+        if value.node.kind != "weight" or value.node.data is not variable:  # else it is kept
+            state.append((path, value))
+    return repr(outcome.structure), returned, tuple(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,8 +35,8 @@ class Exporter(Protocol):
     def verify(self, path: Any, program: Program, **options: Any) -> Any:
         """Compare a file with the program it came from; raise `VerificationError`."""
 
-    def assignment(self, path: Any) -> Mapping[str, Any]:
-        """The context a file was exported for, as its metadata has it."""
+    def context(self, path: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """The assignment a file was exported for, and the arguments that it leaves to run time."""
 
     def runner(self, path: Any) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Load a file; return what runs it: inputs by name -> outputs by name."""
@@ -83,6 +83,7 @@ def export(
     *,
     format: str | None = None,
     context: Mapping[str, Any] | None = None,
+    runtime: Sequence[str] = (),
     **options: Any,
 ) -> Any:
     """Write a program in another format, checked and verified.
@@ -92,6 +93,7 @@ def export(
         path: of the file; its suffix chooses the format.
         format: name of an exporter, instead of the suffix.
         context: for a graph: the assignment to compile it for.
+        runtime: for a graph: names of context arguments to leave open.
         options: of the exporter; for ONNX see `graphctx_onnx.export`.
 
     Returns:
@@ -106,15 +108,16 @@ def export(
         raise no_program(program)
     if context is not None and not isinstance(context, Mapping):
         raise ExportError(f"context= is a dict such as {{'training': True}}, got {context!r}")
-    if context and isinstance(program, Program):
-        raise ExportError("context= goes with a graph; this program is compiled already")
+    if isinstance(program, Program) and (context or runtime):
+        name = "context" if context else "runtime"
+        raise ExportError(f"{name}= goes with a graph; this program is compiled already")
     exporter = exporter_for(as_path(path), format)
     graph = program if isinstance(program, CallGraph) else program.graph
     for name in options:
         if name not in exporter.options:
             raise _no_option(name, exporter, graph)
     if isinstance(program, CallGraph):
-        program = compile(program, context)
+        program = compile(program, context, runtime=runtime)
     return exporter.export(program, path, **options)
 
 

@@ -7,6 +7,7 @@ executor or a file format runs lazily (`if` in Python, `If` in ONNX).
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,8 +84,8 @@ def partition(results: Sequence[Value]) -> Region:
     groups = _grouped(nodes)
     waiting: dict[Node, int] = dict.fromkeys(nodes, 0)
     for node in nodes:
-        for operand in {v.node for v in node.operands if v is not None}:
-            waiting[operand] += 1
+        for needed in {v.node for v in node.operands if v is not None}:
+            waiting[needed] += 1
     places: dict[Node, Region] = {}  # where a node is needed so far
 
     def need(value: Value | None, region: Region) -> None:
@@ -95,10 +96,12 @@ def partition(results: Sequence[Value]) -> Region:
     for value in results:
         need(value, root)
     # Users first; a group of selects comes when the users of all its members have come.
-    ready = [node for node in reversed(nodes) if not waiting[node]]
+    position = {node: i for i, node in enumerate(nodes)}
+    ready = [-position[node] for node in nodes if not waiting[node]]
+    heapq.heapify(ready)  # so that the order of the graph stays
     arrived: dict[Any, int] = {}
     while ready:
-        node = ready.pop()
+        node = nodes[-heapq.heappop(ready)]
         members = [node]
         if node.kind == "select":
             key = groups[node]
@@ -116,10 +119,10 @@ def partition(results: Sequence[Value]) -> Region:
                 for operand in inner[0].operands:
                     need(operand, region)
         for member in members:
-            for operand in {v.node for v in member.operands if v is not None}:
-                waiting[operand] -= 1
-                if not waiting[operand]:
-                    ready.append(operand)
+            for needed in {v.node for v in member.operands if v is not None}:
+                waiting[needed] -= 1
+                if not waiting[needed]:
+                    heapq.heappush(ready, -position[needed])
     _reverse(root)
     return root
 

@@ -19,6 +19,15 @@ from tests.random_models import build, recipes
 from tests.test_same_meaning import trace
 
 
+def shape(outcome: Any) -> Any:
+    """What is returned or raised, without the values."""
+    if isinstance(outcome, Raises):
+        return id(outcome.error)
+    if isinstance(outcome, Branch):
+        return [(str(case), shape(inner)) for case, inner in outcome.cases].__repr__()
+    return repr(outcome.structure), *outcome.state
+
+
 def enumerated(found: Classes) -> dict[Any, list[dict[str, Any]]]:
     """Assignments by the residual graph that `bind` makes of each, one after the other."""
     graph = found.graph
@@ -34,11 +43,7 @@ def enumerated(found: Classes) -> dict[Any, list[dict[str, Any]]]:
             for old, value in zip(node.outputs, rebuild(node, operands, builder), strict=True):
                 new[old] = value
         outcome = residual.outcome
-        if isinstance(outcome, Raises):
-            key: Any = id(outcome.error)
-        else:
-            shape = () if isinstance(outcome, Branch) else (repr(outcome.structure), *outcome.state)
-            key = (shape, tuple(new[v] for v in outcome_values(outcome)))
+        key = (shape(outcome), tuple(new[v] for v in outcome_values(outcome)))
         groups.setdefault(key, []).append(assignment)
     return groups
 

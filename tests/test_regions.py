@@ -86,7 +86,7 @@ def test_selects_in_different_arms_are_apart() -> None:
         return (ops.cos(x) if inner else x) * 2
 
     assert regions(nn.Lambda(call)) == [
-        (False, [(False, [], ["Cos"]), "Mul"], [(False, [], ["Sin"])])
+        (False, [(False, ["Mul"], ["Cos", "Mul"])], [(False, [], ["Sin"])])
     ]
 
 

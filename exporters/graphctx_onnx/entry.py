@@ -44,12 +44,13 @@ class OnnxExporter:
 
         return verify(path, program, **options)
 
-    def assignment(self, path: str | os.PathLike[str]) -> Mapping[str, Any]:
-        """The context a file was exported for."""
+    def context(self, path: str | os.PathLike[str]) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """The assignment a file was exported for, and the arguments that it leaves to run time."""
         _require_onnx()
         from graphctx_onnx.metadata import read_metadata
 
-        return read_metadata(path).assignment
+        found = read_metadata(path)
+        return found.assignment, tuple(port["argument"] for port in found.signature["contexts"])
 
     def runner(self, path: str | os.PathLike[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         """Load a file into onnxruntime, optimizations on; return what runs it."""

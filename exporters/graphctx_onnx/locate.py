@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from graphctx.context import value_text
 from graphctx.errors import ExportError
 from graphctx.executor.interpret import interpret, run_op
 from graphctx.graph import CallGraph, Node, Value, live_nodes
@@ -42,12 +41,6 @@ class Trial:
     seed: int
     state: Mapping[str, Any]
     context: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        """`batch=2, mode='low'`."""
-        parts = [f"{name}={size}" for name, size in self.sizes.items()]
-        parts += [f"{name}={value_text(value)}" for name, value in self.context.items()]
-        return ", ".join(parts) or "fixed sizes"
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,11 @@ class ContextPort:
     def as_json(self) -> dict[str, Any]:
         """As it is stored in the signature."""
         argument, spec = self.encoding.argument, self.encoding.spec
-        found = {"name": self.name, "argument": argument.name, "dtype": dtype_name(spec.dtype)}
+        found: dict[str, Any] = {
+            "name": self.name,
+            "argument": argument.name,
+            "dtype": dtype_name(spec.dtype),
+        }
         if self.encoding.values:
             found["values"] = list(self.encoding.values)
         if not self.encoding.required:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnxruntime
 
+from graphctx.context import value_text
 from graphctx_onnx.compare import Difference, Tolerance
 
 
-def sizes_text(sizes: Mapping[str, int]) -> str:
-    """`batch=2, time=3`."""
-    return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "fixed sizes"
+def sizes_text(sizes: Mapping[str, int], context: Mapping[str, Any] | None = None) -> str:
+    """`batch=2, time=3`, and the context of a trial where there is one: `mode=low`."""
+    parts = [f"{name}={size}" for name, size in sizes.items()]
+    parts += [f"{name}={value_text(value)}" for name, value in (context or {}).items()]
+    return ", ".join(parts) or "fixed sizes"
 
 
 @dataclass(frozen=True)
 class Row:
     """One output, in one trial, at one optimization level."""
 
-    trial: str
+    sizes: Mapping[str, int]
+    context: Mapping[str, Any]
     level: str
     output: str
     tolerance: Tolerance
@@ -47,7 +52,7 @@ class Report:
 
     def __str__(self) -> str:
         """A line for every output and optimization level: the largest difference of all trials."""
-        trials = list(dict.fromkeys(row.trial for row in self.rows))
+        trials = list(dict.fromkeys(sizes_text(row.sizes, row.context) for row in self.rows))
         cells = [("output", "optimizations", "trials", "largest difference", "relative")]
         groups: dict[tuple[str, str], list[Difference]] = {}
         for row in self.rows:

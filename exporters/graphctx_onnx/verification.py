@@ -330,8 +330,9 @@ class Verification:
             again = self._redrawn(session, level, trial, index)
             if again is not None:
                 names = ", ".join(repr(row.output) for row in bad)
+                where = sizes_text(trial.sizes, trial.context)
                 self.report.notes.append(
-                    f"{names} at {trial}: rounding tipped a comparison of "
+                    f"{names} at {where}: rounding tipped a comparison of "
                     f"floats in one draw ({bad[0].difference.problem}); another draw agrees"
                 )
                 rows, bad = again, []
@@ -352,7 +353,7 @@ class Verification:
                 self._precision(name), np.asarray(array).dtype, self.limits.rtol, self.limits.atol
             )
             apart = difference(array, found.actual[name], tolerance)
-            rows.append(Row(str(found.trial), level, name, tolerance, apart))
+            rows.append(Row(found.trial.sizes, found.trial.context, level, name, tolerance, apart))
         return rows
 
     def _precision(self, output: str) -> Precision:
@@ -374,9 +375,10 @@ class Verification:
     def _mismatch(self, row: Row, trial: Trial) -> str:
         optimizations = f"optimizations {row.level}"
         found = row.difference
+        where = sizes_text(row.sizes, row.context)
         head = (
             f"{self.graph.name}: the exported model does not compute what the program does: "
-            f"output {row.output!r} at {row.trial}, onnxruntime {self.report.runtime} "
+            f"output {row.output!r} at {where}, onnxruntime {self.report.runtime} "
             f"with {optimizations}: {found.problem} (largest difference {found.largest:.3g}, "
             f"relative {found.relative:.3g})"
         )

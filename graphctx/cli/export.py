@@ -10,6 +10,8 @@ import typer
 from graphctx.cli import options, screen
 from graphctx.cli.application import app
 from graphctx.cli.failure import UsageError
+from graphctx.context import value_text
+from graphctx.errors import listing
 
 
 @app.command(rich_help_panel="Use a model")
@@ -23,6 +25,7 @@ def export(
         ),
     ],
     context: options.Contexts = None,
+    runtime: options.Runtime = None,
     opset: Annotated[
         int | None,
         typer.Option(metavar="N", show_default=False, help="ONNX opset to write."),
@@ -50,7 +53,7 @@ def export(
     traced = load(
         model, inputs=inputs, context=context, domains=domain, weights=weights, quiet=json
     )
-    program = traced.program()
+    program = traced.program(runtime or ())
     with screen.progress(not no_progress and not json) as progress:
         written = graphctx.export(
             program, output, opset=opset, verify=verify, sizes=sizes, progress=progress
@@ -65,6 +68,7 @@ def export(
                 "nodes": written.nodes,
                 "bytes": written.size,
                 "context": plain(dict(program.graph.bound)),
+                "runtime": list(program.graph.contexts),
                 "verification": _report_data(written.report),
             }
         )
@@ -73,6 +77,8 @@ def export(
         f"{written.path}: {written.nodes} nodes, opset {written.opset}, "
         f"{screen.size_text(written.size)}, for {program.graph.bound_text()}"
     )
+    if program.graph.contexts:
+        text += f", with {listing(program.graph.contexts)} as inputs"
     others = [str(file) for file in written.files if file != written.path]
     screen.print_text(text + (f"; weights in {', '.join(others)}" if others else ""))
     if written.report is None:
@@ -104,12 +110,12 @@ def verify(
 
     sizes = _sizes(size)
     exporter = exporter_for(file)
-    stored = exporter.assignment(file)
+    stored, runtime = exporter.context(file)
     texts = pairs(context, "--context", "training=true")
     known = {name: str(value) for name, value in stored.items() if value is not None}
     both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
     traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights, quiet=json)
-    program = traced.program()
+    program = traced.program([name for name in runtime if name not in texts])
     with screen.progress(not no_progress and not json) as progress:
         report = exporter.verify(file, program, sizes=sizes, progress=progress)
     if json:
@@ -148,6 +154,7 @@ def _report_data(report: Any) -> Any:
             {
                 "output": row.output,
                 "sizes": dict(row.sizes),
+                "context": plain(dict(row.context)),
                 "optimizations": row.level,
                 "largest_difference": plain(row.difference.largest),
                 "relative_difference": plain(row.difference.relative),
@@ -162,14 +169,15 @@ def _print_report(report: Any) -> None:
     levels = list(dict.fromkeys(row.level for row in report.rows))
     found: dict[tuple[str, str], dict[str, str]] = {}
     for row in report.rows:
-        sizes = ", ".join(f"{name}={size}" for name, size in row.sizes.items())
-        cells = found.setdefault((row.output, sizes or "as given"), {})
+        parts = [f"{name}={size}" for name, size in row.sizes.items()]
+        parts += [f"{name}={value_text(value)}" for name, value in row.context.items()]
+        cells = found.setdefault((row.output, ", ".join(parts) or "as given"), {})
         largest = row.difference.largest
         cells[row.level] = "equal" if largest == 0 else f"{largest:.1e}"
     columns = [f"optimizations {level}" for level in levels]
     rows = [[*key, *(cells.get(level, "") for level in levels)] for key, cells in found.items()]
     title = f"verified with onnxruntime {report.runtime}: largest difference"
     console = screen.stdout()
-    console.print(screen.table(title, ["output", "sizes", *columns], rows, right=columns))
+    console.print(screen.table(title, ["output", "trial", *columns], rows, right=columns))
     for note in report.notes:
         screen.print_text(f"note: {note}")

@@ -46,9 +46,9 @@ class Traced:
     graph: CallGraph
     context: dict[str, Any]
 
-    def program(self) -> Program:
-        """The program for the context given; defaults for the rest."""
-        return compile(self.graph, self.context)
+    def program(self, runtime: Sequence[str] = ()) -> Program:
+        """The program for the context given, with defaults for what is not left to run time."""
+        return compile(self.graph, self.context, runtime=runtime)
 
 
 def load(
@@ -92,8 +92,8 @@ def load(
 # -- finding the model ----------------------------------------------------------------------------
 
 
-def find_model(reference: str) -> tuple[Layer, ModuleType]:
-    """Import what a reference names; returns the model and the module it stands in."""
+def find_object(reference: str) -> tuple[Any, ModuleType, str]:
+    """Import what a reference names; returns it, its module, and the reference in full."""
     source, name = _split_reference(reference)
     module = _import(source)
     found: Any = module
@@ -105,7 +105,12 @@ def find_model(reference: str) -> tuple[Layer, ModuleType]:
                 f"(layers there: {listing(layers)}); name it as {source}:name"
             )
         found = getattr(found, part)
-    where = f"{source}:{name}"
+    return found, module, f"{source}:{name}"
+
+
+def find_model(reference: str) -> tuple[Layer, ModuleType]:
+    """Import what a reference names; returns the model and the module it stands in."""
+    found, module, where = find_object(reference)
     if callable(found) and not isinstance(found, (Layer, Program)):
         found = _make(found, where)
     if isinstance(found, (Program, CallGraph)):

@@ -30,6 +30,13 @@ Contexts = Annotated[
         help="A context value, such as training=true; repeat it for each.",
     ),
 ]  # fmt: skip
+Runtime = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--runtime", "-r", metavar="NAME", show_default=False,
+        help="A context argument to leave open, as an input of the file; repeat it for each.",
+    ),
+]  # fmt: skip
 Domains = Annotated[
     list[str] | None,
     typer.Option(
@@ -40,9 +47,10 @@ Domains = Annotated[
 Weights = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", show_default=False, help="A safetensors file to load the weights from."
+        metavar="FILE", show_default=False,
+        help="A file to load the weights from: safetensors, or .weights.h5 or .keras of Keras.",
     ),
-]
+]  # fmt: skip
 Sizes = Annotated[
     list[str] | None,
     typer.Option(

@@ -68,7 +68,7 @@ def test_contexts_as_a_table(run: Run) -> None:
 def test_contexts_lists_the_classes(run: Run) -> None:
     lines = run("contexts", "models.py").stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if "6 assignments -> 4 programs" in line)
-    assert [line.split()[0] for line in lines[start:] if "mode=" in line or "training=" in line] == [
+    assert [line.split()[0] for line in lines[start:] if "training=" in line] == [
         "training=False", "training=True", "training=True", "training=True",
     ]  # fmt: skip
 

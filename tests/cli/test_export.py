@@ -35,6 +35,20 @@ def test_export_as_json(run: Run) -> None:
     assert found["verification"]["largest_difference"] < 1e-5
 
 
+def test_export_leaves_arguments_to_run_time(run: Run) -> None:
+    arguments = ["export", "models.py", "-o", "m.onnx", "-r", "mode", "-c", "training=true"]
+    text = run(*arguments).stdout
+    assert "for training=True, gain=1.0, with 'mode' as inputs" in text
+    assert "batch=2, mode=half" in text
+    session = onnxruntime.InferenceSession("m.onnx")
+    x = np.ones((2, 4), "float32")
+    [y] = session.run(None, {"x": x, "mode": np.array("double", object)})
+    expected = load("models.py").model(x, training=True, mode="double")
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+    assert json.loads(run(*arguments, "--json").stdout)["runtime"] == ["mode"]
+    assert "agrees with net" in run("verify", "m.onnx", "models.py").stdout
+
+
 def test_export_without_verification(run: Run) -> None:
     assert "not verified" in run("export", "models.py", "-o", "m.onnx", "--no-verify").stdout
     arguments = ["export", "models.py", "-o", "m.onnx", "--no-verify", "--json"]

@@ -329,19 +329,6 @@ def test_complex_numbers(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_an_open_context(tmp_path: Path) -> None:
-    graph = gx.trace(models.Net(), TensorSpec(("batch", 4)))
-    with pytest.raises(ExportError, match=re.escape(
-        "net: the context is still open (training: bool = False, mode: weak|strong = weak), and "
-        "an ONNX graph has none; bind it first: gx.compile(graph, training=..., mode=...)"
-    )):  # fmt: skip
-        export(graph, tmp_path / "model.onnx")
-    runtime = gx.compile(graph, runtime=["mode"], training=True)
-    with pytest.raises(ExportError, match=re.escape("(mode: weak|strong = weak)")):
-        export(runtime, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
 class TwoStructures(gx.Layer):
     def call(self, x: Any, *, training: gx.Context[bool] = False) -> Any:
         return (x, x) if training else x
@@ -381,6 +368,7 @@ def test_metadata_round_trip(tmp_path: Path) -> None:
     assert found.signature == {
         "inputs": [{"name": "features", "dtype": "float32", "shape": ["batch", 4]}],
         "seed": None,
+        "contexts": [],
         "outputs": [
             {"name": "scores", "output": "scores", "dtype": "float32", "shape": ["batch", 3]},
             {"name": "label", "output": "label", "dtype": "int64", "shape": ["batch"]},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -228,9 +227,12 @@ def test_what_no_input_can_stand_for_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_is_exported_with_all_its_arguments_open(tmp_path: Path) -> None:
+def test_a_graph_can_be_exported_with_arguments_left_open(tmp_path: Path) -> None:
     path = tmp_path / "open.onnx"
-    graph = gx.trace(nn.Sequential([nn.Dense(2), nn.Dropout(0.5)]), SPEC)
-    gx.export(graph, path)
+    graph = gx.trace(nn.Sequential([nn.Dense(2), nn.Dropout(0.5), Required()]), SPEC)
+    gx.export(graph, path, context={"mode": "b"}, runtime=["training"])
     assert [i.name for i in session_of(path).get_overridable_initializers()] == ["training"]
-    assert json.loads(json.dumps(read_metadata(path).assignment)) == {}
+    assert read_metadata(path).assignment == {"mode": "b"}
+    program = gx.compile(graph, mode="a")
+    with pytest.raises(gx.ExportError, match="runtime= goes with a graph; this program is compi"):
+        gx.export(program, path, runtime=["training"])
