@@ -109,6 +109,45 @@ class Run:
         return None
 
 
+class Lent:
+    """Lists, dicts and sets that a call can reach from outside, and what was in them before.
+
+    Args:
+        path: of the call.
+        nests: its arguments, and context values.
+    """
+
+    def __init__(self, path: str, *nests: Any) -> None:
+        self.path = path
+        self._found: list[tuple[Any, list[Any]]] = []
+        for nest in nests:
+            self._collect(nest)
+
+    def _collect(self, nest: Any) -> None:
+        if isinstance(nest, (list, dict, set)) and not any(c is nest for c, _ in self._found):
+            self._found.append((nest, _elements(nest)))
+        if isinstance(nest, (list, tuple)):
+            for item in nest:
+                self._collect(item)
+        elif isinstance(nest, dict):
+            for item in nest.values():
+                self._collect(item)
+
+    def changed(self) -> Any:
+        """A container that holds something else now; None if none does."""
+        for container, before in self._found:
+            now = _elements(container)
+            if len(now) != len(before) or any(a is not b for a, b in zip(now, before, strict=True)):
+                return container
+        return None
+
+
+def _elements(container: Any) -> list[Any]:
+    if isinstance(container, dict):
+        return [item for pair in container.items() for item in pair]
+    return list(container)
+
+
 MOST_DECISIONS = 100
 """Decisions that one call may ask for on one path: a loop on a context number never ends."""
 

@@ -55,6 +55,7 @@ from graphctx.paths import (
     Decision,
     Fork,
     Leaf,
+    Lent,
     Raised,
     Run,
     Tree,
@@ -176,7 +177,9 @@ class Tracer(Recorder):
         root = Frame(None, None, NO_VALUES if block is None else block.values, self)
         token = current.set(root)
         try:
-            tree = self._explore(lambda: self._root_call(root, args, kwargs))
+            tree = self._explore(
+                lambda: self._root_call(root, args, kwargs), Lent(self.model.name, args, kwargs)
+            )
             error = _first_error(tree)
             if error is not None:
                 raise error  # the model raises under every context
@@ -362,8 +365,12 @@ class Tracer(Recorder):
 
     # -- exploring ----------------------------------------------------------------------------
 
-    def _explore(self, body: Callable[[], Any]) -> Tree:
-        """Run `body` once for every path through the decisions it asks for."""
+    def _explore(self, body: Callable[[], Any], lent: Lent) -> Tree:
+        """Run `body` once for every path through the decisions it asks for.
+
+        What it can reach from outside must not change if there are several paths: each would see
+        what the ones before it left.
+        """
         outer = self.run
         choices: list[Choice] = []
         leaves: list[tuple[list[tuple[Decision, int]], Tree]] = []
@@ -408,6 +415,15 @@ class Tracer(Recorder):
                     outer.state.update(leaf.state)
                     raise leaf.error
                 return leaf
+            changed = lent.changed()
+            if changed is not None:
+                refused = TraceError(
+                    f"{lent.path}: the call changes a {type(changed).__name__} that it was given, "
+                    f"and it runs once for every context, so that one would see what another one "
+                    f"left there; return what you want to pass on"
+                )
+                outer.refused = refused
+                raise self._on_path(refused, run, len(choices))
             leaves.append(([(c.decision, c.index) for c in choices], leaf))
             while choices and choices[-1].index == len(choices[-1].decision.cases) - 1:
                 choices.pop()
@@ -547,14 +563,15 @@ class Tracer(Recorder):
                 for declaration in signature.consumed:
                     value = self._resolve(frame, call, declaration)
                     args, kwargs = place(signature, declaration, value, args, kwargs)
-                layer._ensure_built(args)
+                layer._ensure_built(args, kwargs)
                 layer.__dict__["_called"] = True
                 return layer.call(*args, **kwargs)
             finally:
                 current.reset(token)
 
         outer_call = self._call
-        tree = self._explore(body)
+        lent = Lent(frame.path, args, kwargs, [given.value for given in frame.values.values()])
+        tree = self._explore(body, lent)
         if isinstance(tree, Leaf):
             # One path: its values belong to the enclosing run as they are.
             self.run.state.update(tree.state)

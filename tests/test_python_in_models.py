@@ -593,7 +593,7 @@ def test_weights_of_any_rank_and_dtype(tmp_path: Any) -> None:
     other.load_weights(tmp_path / "w.safetensors")
     assert other.scalar.numpy() == 5
     wrong = {"weights/scalar": np.float32(9), "weights/count": np.array([1.7, 2.9])}
-    message = r"of another dtype: weights/count \(file float64, model int32\)"
+    message = r"misfit: weights/count \(file float64, model int32\)"
     with pytest.raises(gx.WeightsError, match=message):
         model.set_weights(wrong)
     assert model.scalar.numpy() == 5
@@ -620,3 +620,68 @@ def test_explain_evaluates_what_the_assignment_decides() -> None:
     assert "\n" not in gx.explain(graph, "outer/reader", "k", s=0.7)
     assert "not called here" in gx.explain(graph, "outer/more", "k")
     assert "k=given, given here" in gx.explain(graph, "outer/more", "k", k="given")
+
+
+class Collects(Layer):
+    """Puts a tensor into a list that it is given, under one context only."""
+
+    def call(self, x: Any, *, taps: Context[bool] = False, seen: Context[Any] = None) -> Any:
+        if taps:
+            seen.append(x)
+        return x
+
+
+class Collected(Layer):
+    """Gives the list as context."""
+
+    def __init__(self) -> None:
+        self.tap = Collects()
+
+    def call(self, x: Any) -> Any:
+        seen: list[Any] = []
+        y = self.tap(x, seen=seen)
+        return (y, *seen)
+
+
+class FillsItsArgument(Layer):
+    """Changes a dict inside its argument."""
+
+    def call(self, pair: Any, *, taps: Context[bool] = False) -> Any:
+        x, notes = pair
+        if taps:
+            notes["x"] = x
+        return x
+
+
+def test_what_a_forked_call_was_given_must_not_change() -> None:
+    message = (
+        r"collected/tap: the call changes a list that it was given, and it runs once for every "
+        r"context, so that one would see what another one left there; return what you want to "
+        r"pass on \[while tracing taps=True\]"
+    )
+    with pytest.raises(gx.TraceError, match=message):
+        gx.trace(Collected(), gx.TensorSpec((2,)))
+    with pytest.raises(gx.TraceError, match="the call changes a dict that it was given"):
+        gx.trace(nn.Lambda(lambda x: FILL((x, {})), name="net"), gx.TensorSpec((2,)))
+
+
+FILL = FillsItsArgument()
+
+
+class FillsItsOwn(Layer):
+    """A list that each path makes anew may be filled by what it calls."""
+
+    def __init__(self) -> None:
+        self.append = nn.Lambda(lambda x, seen: seen.append(x) or x)
+
+    def call(self, x: Any, *, taps: Context[bool] = False) -> Any:
+        seen: list[Any] = []
+        y = self.append(x * 2, seen)
+        return y + seen[0] if taps else y
+
+
+def test_a_list_that_every_path_makes_anew_may_be_filled() -> None:
+    graph = gx.trace(FillsItsOwn(), gx.TensorSpec((2,)))
+    x = np.ones(2, np.float32)
+    for taps in (False, True):
+        np.testing.assert_array_equal(gx.compile(graph, taps=taps)(x), FillsItsOwn()(x, taps=taps))

@@ -354,7 +354,7 @@ def test_a_tap_in_a_layer_that_decides_is_refused_unless_the_root_decides() -> N
             return self.tap(ops.relu(x) if training else x)
 
     spec = gx.TensorSpec(("batch", 4))
-    with pytest.raises(gx.TraceError, match="another layer's call left behind"):
+    with pytest.raises(gx.TraceError, match="the call changes a dict that it was given"):
         gx.trace(sample.ObservedSequential([Decides()]), spec)
 
     class Root(sample.Observed, nn.Sequential):  # type: ignore[name-defined, misc]
