@@ -6,8 +6,9 @@ runs with NumPy or is exported to ONNX. Start with `trace`, `compile`, `export`,
 
 from __future__ import annotations
 
-from graphctx import nn, ops
+from graphctx import nn, ops, weights
 from graphctx.context import Context, context, seed
+from graphctx.diff import diff
 from graphctx.errors import (
     ContextError,
     DTypeError,
@@ -30,6 +31,7 @@ from graphctx.passes.specialize import specialize
 from graphctx.program import Program, compile
 from graphctx.spec import Dim, TensorSpec
 from graphctx.trace import trace
+from graphctx.weights import load_weights
 
 __version__ = "0.1.0"
 
@@ -56,8 +58,10 @@ __all__ = [
     "__version__",
     "compile",
     "context",
+    "diff",
     "explain",
     "export",
+    "load_weights",
     "nn",
     "ops",
     "optimize",
@@ -65,4 +69,5 @@ __all__ = [
     "specialize",
     "summary",
     "trace",
+    "weights",
 ]
