@@ -57,20 +57,40 @@ def _orthogonal(shape: tuple[int, ...], rng: np.random.Generator) -> Any:
     return (q.T if rows < columns else q).reshape(shape)
 
 
-_BY_NAME: dict[str, Initializer] = {
-    "zeros": lambda shape, rng: np.zeros(shape),
-    "ones": lambda shape, rng: np.ones(shape),
-    "random_uniform": lambda shape, rng: rng.uniform(-0.05, 0.05, shape),
-    "random_normal": lambda shape, rng: 0.05 * rng.standard_normal(shape),
-    "truncated_normal": lambda shape, rng: 0.05 * _truncated_normal(shape, rng),
+_SCALED: dict[str, Initializer] = {
     "glorot_uniform": _scaled(1, "avg", "uniform"),
     "glorot_normal": _scaled(1, "avg", "normal"),
     "he_uniform": _scaled(2, "in", "uniform"),
     "he_normal": _scaled(2, "in", "normal"),
     "lecun_uniform": _scaled(1, "in", "uniform"),
     "lecun_normal": _scaled(1, "in", "normal"),
-    "orthogonal": _orthogonal,
 }
+"""Those whose numbers depend on how many inputs and outputs a unit has."""
+
+_BY_NAME: dict[str, Initializer] = {
+    "zeros": lambda shape, rng: np.zeros(shape),
+    "ones": lambda shape, rng: np.ones(shape),
+    "random_uniform": lambda shape, rng: rng.uniform(-0.05, 0.05, shape),
+    "random_normal": lambda shape, rng: 0.05 * rng.standard_normal(shape),
+    "truncated_normal": lambda shape, rng: 0.05 * _truncated_normal(shape, rng),
+    "orthogonal": _orthogonal,
+    **_SCALED,
+}
+
+
+def with_fans(initializer: Any, fan_in: int, fan_out: int) -> Any:
+    """The initializer for a kernel that is not laid out (..., in, out).
+
+    Args:
+        initializer: see `initialize`.
+        fan_in: product of the kernel's sizes along the inputs.
+        fan_out: the same for the outputs; both together are all axes.
+    """
+    if not isinstance(initializer, str) or initializer not in _SCALED:
+        return initializer
+    draw = _SCALED[initializer]
+    # Every element is drawn alike, so those of a matrix do.
+    return lambda shape, rng: draw((fan_in, fan_out), rng).reshape(shape)
 
 
 def initialize(initializer: Any, shape: tuple[int, ...], dtype: Any, path: str) -> Any:
@@ -107,4 +127,5 @@ def initialize(initializer: Any, shape: tuple[int, ...], dtype: Any, path: str) 
         raise LayerError(
             f"{path}: the initializer made an array of shape {array.shape}, the weight has {shape}"
         )
-    return array.astype(dtype)
+    # BLAS would sum, and so round, in another order along a kernel that lies transposed.
+    return array.astype(dtype, order="C")

@@ -14,7 +14,7 @@ import threading
 import types
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -34,11 +34,14 @@ from graphctx.context import (
     required_missing,
     source_line,
 )
-from graphctx.errors import ContextError, LayerError, TraceError, WeightsError, listing
+from graphctx.errors import ContextError, LayerError, TraceError, listing
 from graphctx.initializers import initialize
 from graphctx.spec import Dim, as_dtype, dtype_name, shape_text
 from graphctx.tensor import ArrayOperators, Tensor
 from graphctx.tree import any_leaf, map_leaves
+
+if TYPE_CHECKING:
+    from graphctx.weights import WeightMatch
 
 
 class Variable(ArrayOperators):
@@ -380,7 +383,9 @@ class Layer:
         self.__dict__["_labels"] = None
         return variable
 
-    def _ensure_built(self, args: tuple[Any, ...]) -> None:
+    def _ensure_built(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any] = types.MappingProxyType({})
+    ) -> None:
         if self._built:
             return
         with _build_lock:
@@ -390,7 +395,12 @@ class Layer:
             if build is not Layer.build:
                 parameters = list(inspect.signature(build).parameters.values())[1:]
                 variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-                shapes = [map_leaves(a, lambda x: tuple(x.shape), _is_tensor) for a in args]
+                names = self._signature.positional[len(args) :]
+                data = [n for n in names if n not in self._signature.context]
+                given = [*args, *map(kwargs.get, data)]
+                while given and given[-1] is None:
+                    given.pop()
+                shapes = [map_leaves(a, lambda x: tuple(x.shape), _is_tensor) for a in given]
                 count = len(shapes) if variadic else min(len(shapes), len(parameters))
                 token = None
                 frame = current.get()
@@ -442,34 +452,22 @@ class Layer:
         Raises:
             WeightsError: there are none yet, or the file cannot be written.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
+        from graphctx import weights
 
-        arrays = {name: np.asarray(v.numpy(), order="C") for name, v in self.weights.items()}
-        if not arrays:
-            raise WeightsError(
-                f"{self.name}: the model has no weights yet: call or trace it once before saving"
-            )
-        try:
-            save_file(arrays, str(path), metadata={"format": "graphctx"})
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{path}: cannot be written: {error}") from None
+        weights.save_weights(self, path)
 
-    def load_weights(self, path: Any) -> None:
-        """Read all weights from a safetensors file that `save_weights` wrote.
+    def load_weights(self, path: Any, names: Any = None, **options: Any) -> WeightMatch:
+        """Read all weights from a file: one that `save_weights` wrote, of Keras or of PyTorch.
+
+        See `graphctx.load_weights`.
 
         Raises:
             WeightsError: the file is not readable, or its names and shapes do not match; the
-                message lists what is missing, unexpected and misshapen. Nothing is loaded then.
+                message lists what is missing, unexpected and does not fit. Nothing is loaded then.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from graphctx import weights
 
-        try:
-            arrays = load_file(str(path))
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(f"{path}: not a readable safetensors file: {error}") from None
-        self.set_weights(arrays, source=str(path))
+        return weights.load_weights(self, path, names, **options)
 
     def set_weights(self, arrays: Mapping[str, Any], *, source: str = "what is given") -> None:
         """Assign every weight by path; all of them fit or none is changed.
@@ -477,34 +475,9 @@ class Layer:
         Raises:
             WeightsError: see `load_weights`.
         """
-        weights = self.weights
-        missing = [name for name in weights if name not in arrays]
-        unexpected = [name for name in arrays if name not in weights]
-        misshapen = [
-            f"{name} (file {shape_text(np.shape(arrays[name]))}, "
-            f"model {shape_text(weights[name].shape)})"
-            for name in weights
-            if name in arrays and np.shape(arrays[name]) != weights[name].shape
-        ]
-        mistyped = [
-            f"{name} (file {np.asarray(arrays[name]).dtype}, model {dtype_name(v.dtype)})"
-            for name, v in weights.items()
-            if name in arrays
-            and not np.can_cast(np.asarray(arrays[name]).dtype, v.dtype, "same_kind")
-        ]
-        if missing or unexpected or misshapen or mistyped:
-            lines = [f"{self.name}: {source} does not match the model's {len(weights)} weights"]
-            for title, names in (
-                ("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen),
-                ("of another dtype", mistyped),
-            ):  # fmt: skip
-                if names:
-                    lines.append(f"  {title}: {', '.join(names)}")
-            if not weights:
-                lines.append("  the model has no weights yet: call or trace it once before loading")
-            raise WeightsError("\n".join(lines))
-        for name, variable in weights.items():
-            variable.assign(arrays[name])
+        from graphctx import weights
+
+        weights.set_weights(self, arrays, source)
 
     # -- calling ------------------------------------------------------------------------------
 
@@ -533,7 +506,7 @@ class Layer:
         token = current.set(frame)
         try:
             if not self._built:
-                self._ensure_built(args)
+                self._ensure_built(args, kwargs)
                 self.__dict__["_called"] = True
             return self.call(*args, **kwargs)
         finally:

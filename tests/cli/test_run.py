@@ -99,7 +99,7 @@ def test_weights_from_a_file(run: Run, x: Path) -> None:
     run("run", "models.py", x, "--weights", "ones.safetensors", "-o", "y.npy")
     np.testing.assert_array_equal(np.load("y.npy"), np.repeat(X.sum(1, keepdims=True) + 1, 3, 1))
     result = run("run", "models.py:functional", x, "--weights", "ones.safetensors", code=1)
-    assert "missing: model/dense/kernel" in result.stderr
+    assert "model/dense/kernel (net/dense/kernel: file [4, 3], model [4, 2])" in result.stderr
 
 
 def test_strings_are_written_and_shown(folder: Path, run: Run) -> None:
