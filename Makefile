@@ -17,7 +17,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.dev-stamp: pyproject.toml constraints.txt
 	@$(CHECK_PYTHON)
@@ -57,6 +57,10 @@ format: $(VENV)/.dev-stamp ## Fix what can be fixed, and format
 .PHONY: bench
 bench: $(VENV)/.bench-stamp ## Run the benchmarks, side by side with the peers
 	$(BIN)/python -m benchmarks
+
+.PHONY: keras-fixtures
+keras-fixtures: $(VENV)/.bench-stamp ## Record anew what Keras computes, which tests compare with
+	KERAS_BACKEND=numpy $(BIN)/python -m tests.nn.parity.record
 
 .PHONY: lock
 lock: ## Write constraints.txt anew, with the newest versions there are

@@ -12,7 +12,7 @@ from graphctx import ops
 from graphctx.context import current_path
 from graphctx.errors import LayerError, listing, suggest
 from graphctx.layer import Layer
-from graphctx.spec import Dim, DimLike, as_dtype, dtype_name, shape_text
+from graphctx.spec import Dim, DimLike, as_dtype, dtype_name, same_dim, shape_text
 from graphctx.tensor import ArrayOperators
 
 # -- arguments of a layer -------------------------------------------------------------------------
@@ -40,21 +40,22 @@ def positive(layer: Layer, what: str, value: Any) -> int:
     return int(value)
 
 
-def positive_pair(layer: Layer, what: str, value: Any) -> tuple[int, int]:
-    """Return (height, width) of a number for both, or one for each.
+def numbers_of_axes(
+    layer: Layer, what: str, value: Any, axes: Sequence[str], *, least: int = 1
+) -> tuple[int, ...]:
+    """Return an integer for each of the axes named, of one for all, or one for each.
 
     Raises:
-        LayerError: it is neither, or a number is less than 1.
+        LayerError: it is neither, or a number is less than `least`, 1 or 0.
     """
-    pair = (value, value) if is_integer(value) else value
-    if isinstance(pair, (tuple, list)) and len(pair) == 2:
-        height, width = pair
-        if is_integer(height) and is_integer(width) and height >= 1 and width >= 1:
-            return int(height), int(width)
-    raise bad(
-        layer,
-        f"{what} is a positive integer, or two of them (height, width), got {value!r}",
-    )
+    each = (value,) * len(axes) if is_integer(value) else value
+    is_sequence = isinstance(each, (tuple, list)) and len(each) == len(axes)
+    if is_sequence and all(is_integer(n) and n >= least for n in each):
+        return tuple(int(n) for n in each)
+    one = "a positive integer" if least else "an integer that is at least 0"
+    counts = {2: "two", 3: "three"}
+    many = f", or {counts[len(axes)]} of them ({', '.join(axes)})" if len(axes) > 1 else ""
+    raise bad(layer, f"{what} is {one}{many}, got {value!r}")
 
 
 def choice(layer: Layer, what: str, value: Any, known: Iterable[str]) -> str:
@@ -70,17 +71,41 @@ def choice(layer: Layer, what: str, value: Any, known: Iterable[str]) -> str:
     return value
 
 
-def number(layer: Layer, what: str, value: Any, low: float, high: float = math.inf) -> float:
-    """Return a finite number in [low, high].
+def number(
+    layer: Layer,
+    what: str,
+    value: Any,
+    low: float,
+    high: float = math.inf,
+    *,
+    open_end: bool = False,
+) -> float:
+    """Return a finite number in [low, high], or in [low, high) where the end is open.
 
     Raises:
         LayerError: it is not one.
     """
     is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if not is_number or isinstance(value, bool) or not low <= value <= high or math.isinf(value):
-        allowed = f"that is at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
-        raise bad(layer, f"{what} is a number {allowed}, got {value!r}")
+    inside = is_number and not isinstance(value, bool) and low <= value <= high
+    if not inside or math.isinf(value) or (open_end and value == high):
+        allowed = f" from {low:g} to {high:g}"
+        if math.isinf(high):
+            allowed = "" if math.isinf(low) else f" that is at least {low:g}"
+        end = f", but not {high:g}" if open_end else ""
+        raise bad(layer, f"{what} is a number{allowed}{end}, got {value!r}")
     return float(value)
+
+
+def axis_tuple(layer: Layer, value: Any, what: str = "axis") -> tuple[int, ...]:
+    """Return the axes of an integer, or of a list of integers.
+
+    Raises:
+        LayerError: it is neither, or names no axis.
+    """
+    axes = (value,) if is_integer(value) else value
+    if not isinstance(axes, (tuple, list)) or not axes or not all(map(is_integer, axes)):
+        raise bad(layer, f"{what} is an integer or a list of them, got {value!r}")
+    return tuple(int(axis) for axis in axes)
 
 
 def float_dtype(layer: Layer, value: Any) -> np.dtype[Any]:
@@ -188,6 +213,63 @@ def normal_axis(layer: Layer, axis: int, rank: int) -> int:
     return axis % rank
 
 
+def normal_axes(layer: Layer, axes: Sequence[int], rank: int) -> list[int]:
+    """Return axes counted from the front, in ascending order.
+
+    Raises:
+        LayerError: one is out of range, or named twice.
+    """
+    normal = sorted({normal_axis(layer, axis, rank) for axis in axes})
+    if len(normal) < len(axes):
+        raise bad_call(layer, f"has axis={tuple(axes)}, which names an axis twice")
+    return normal
+
+
+def require_size(layer: Layer, shape: Sequence[DimLike], axis: int, size: int, what: str) -> None:
+    """Check that an axis has the size that the layer was built for.
+
+    Raises:
+        LayerError: it has another, or an unknown one.
+    """
+    if not same_dim(shape[axis], size):
+        raise bad_call(
+            layer,
+            f"was built for {size} {what}, got {shape_text(shape)} with {shape[axis]} at axis "
+            f"{axis % len(shape)}",
+        )
+
+
+def require_mask(layer: Layer, mask: Any, shape: Sequence[DimLike], *, least: int = 0) -> None:
+    """Check that a mask is a tensor of bools or numbers that broadcasts to a shape.
+
+    Args:
+        layer: that is called.
+        mask: that it is given.
+        shape: of what is masked.
+        least: number of dimensions of the mask at least.
+
+    Raises:
+        LayerError: it is no tensor, or one of another dtype or shape.
+    """
+    if not is_tensor(mask) or mask.dtype.kind not in "biuf":
+        came = dtype_name(mask.dtype) if is_tensor(mask) else _described(mask)
+        raise bad_call(layer, f"takes a mask of bools, got {came}")
+    fits = (
+        same_dim(n, 1) or same_dim(n, own)
+        for n, own in zip(reversed(mask.shape), reversed(shape), strict=False)
+    )
+    if not least <= len(mask.shape) <= len(shape) or not all(fits):
+        raise bad_call(
+            layer,
+            f"takes a mask that broadcasts to {shape_text(shape)}, got {shape_text(mask.shape)}",
+        )
+
+
+def is_tensor(x: Any) -> bool:
+    """Whether it is an array, a tensor of a trace or a variable."""
+    return isinstance(x, (np.ndarray, ArrayOperators))
+
+
 def as_floats(layer: Layer, x: Any, dtype: Any = None) -> Any:
     """Return the input as a floating tensor.
 
@@ -199,7 +281,7 @@ def as_floats(layer: Layer, x: Any, dtype: Any = None) -> Any:
     Raises:
         LayerError: it is no tensor, or not one of numbers.
     """
-    if not isinstance(x, (np.ndarray, ArrayOperators)):
+    if not is_tensor(x):
         raise bad_call(layer, f"takes one tensor, got {_described(x)}")
     if dtype is not None and x.dtype == dtype:
         return x

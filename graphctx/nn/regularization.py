@@ -2,16 +2,76 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from graphctx import ops
 from graphctx.context import Context
 from graphctx.layer import Layer
-from graphctx.nn.arguments import as_floats, bad, bad_call, is_integer, no_seed, number
+from graphctx.nn.arguments import (
+    as_floats,
+    bad,
+    bad_call,
+    image_format,
+    is_integer,
+    no_seed,
+    number,
+    require_shape,
+)
 from graphctx.spec import shape_text
 
-__all__ = ["Dropout", "GaussianNoise"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "StochasticDepth",
+]
+
+SELU_ALPHA = 1.6732632423543772
+SELU_SCALE = 1.0507009873554805
+
+
+# -- what dropout layers share --------------------------------------------------------------------
+
+
+def checked_noise_shape(layer: Layer, shape: Any) -> tuple[int | None, ...] | None:
+    """Return a noise_shape as it is given to a layer.
+
+    Raises:
+        LayerError: it is not made of positive integers and None.
+    """
+    if shape is None:
+        return None
+    if isinstance(shape, (tuple, list)) and all(
+        size is None or (is_integer(size) and size >= 1) for size in shape
+    ):
+        return tuple(shape)
+    raise bad(
+        layer, f"noise_shape has a positive integer or None for each dimension, got {shape!r}"
+    )
+
+
+def mask_shape(layer: Layer, noise_shape: tuple[int | None, ...], x: Any) -> list[Any]:
+    """The shape of the mask for an input: noise_shape, with the input's own sizes for None.
+
+    Raises:
+        LayerError: noise_shape does not have the input's dimensions.
+    """
+    if len(noise_shape) != x.ndim:
+        raise bad_call(
+            layer,
+            f"has noise_shape={noise_shape}, which does not have the dimensions of the input "
+            f"{shape_text(x.shape)}",
+        )
+    return [own if n is None else n for n, own in zip(noise_shape, x.shape, strict=True)]
+
+
+# -- layers that drop -----------------------------------------------------------------------------
 
 
 class Dropout(Layer):
@@ -46,20 +106,8 @@ class Dropout(Layer):
     ) -> None:
         self.name = name
         self.rate = number(self, "rate", rate, 0, 1)
-        self.noise_shape = self._noise_shape(noise_shape)
+        self.noise_shape = checked_noise_shape(self, noise_shape)
         no_seed(self, seed)
-
-    def _noise_shape(self, shape: Any) -> tuple[int | None, ...] | None:
-        if shape is None:
-            return None
-        if isinstance(shape, (tuple, list)) and all(
-            size is None or (is_integer(size) and size >= 1) for size in shape
-        ):
-            return tuple(shape)
-        raise bad(
-            self,
-            f"noise_shape has a positive integer or None for each dimension, got {shape!r}",
-        )
 
     def call(self, x: Any, *, training: Context[bool] = False) -> Any:
         """Drop elements of x while training; return x itself otherwise."""
@@ -68,14 +116,247 @@ class Dropout(Layer):
             return x
         if self.noise_shape is None:
             return ops.dropout(x, self.rate)
-        if len(self.noise_shape) != x.ndim:
-            raise bad_call(
-                self,
-                f"has noise_shape={self.noise_shape}, which does not have the dimensions of the "
-                f"input {shape_text(x.shape)}",
-            )
-        sizes = zip(self.noise_shape, x.shape, strict=True)
-        return ops.dropout(x, self.rate, [own if n is None else n for n, own in sizes])
+        return ops.dropout(x, self.rate, mask_shape(self, self.noise_shape, x))
+
+
+class _SpatialDropout(Layer):
+    """Drops whole channels of an example: what the layers for 1 to 3 dimensions share."""
+
+    _space: str
+
+    def __init__(self, rate: float, data_format: str | None, seed: None, name: str | None) -> None:
+        self.name = name
+        self.rate = number(self, "rate", rate, 0, 1)
+        self.data_format = image_format(self, data_format)
+        no_seed(self, seed)
+
+    def call(self, x: Any, *, training: Context[bool] = False) -> Any:
+        """Drop channels of x while training; return x itself otherwise."""
+        x = as_floats(self, x)
+        last = self.data_format == "channels_last"
+        rank = self._space.count(",") + 3
+        layout = (
+            f"[batch, {self._space}, channels]" if last else f"[batch, channels, {self._space}]"
+        )
+        require_shape(self, x.shape, layout, least=rank, most=rank)
+        if not training or self.rate == 0:
+            return x
+        channels = rank - 1 if last else 1
+        shape = [n if i in (0, channels) else 1 for i, n in enumerate(x.shape)]
+        return ops.dropout(x, self.rate, shape)
+
+
+class SpatialDropout1D(_SpatialDropout):
+    """Sets whole channels of sequences to 0 while training, scales others by `1 / (1 - rate)`.
+
+    Tompson et al., "Efficient object localization using convolutional networks" (2014).
+
+    Args:
+        rate: probability of a channel of an example to become 0, from 0 to 1.
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether channels are dropped.
+
+    Input [batch, steps, channels] of floats, output alike. All dimensions may be symbolic.
+
+    Raises:
+        LayerError: a rate outside [0, 1], a seed, or another input.
+    """
+
+    _space = "steps"
+
+    def __init__(self, rate: float, seed: None = None, *, name: str | None = None) -> None:
+        super().__init__(rate, None, seed, name)
+
+
+class SpatialDropout2D(_SpatialDropout):
+    """Sets whole channels of images to 0 while training, scales others by `1 / (1 - rate)`.
+
+    Tompson et al., "Efficient object localization using convolutional networks" (2014).
+
+    Args:
+        rate: probability of a channel of an example to become 0, from 0 to 1.
+        data_format: "channels_last" (also None) or "channels_first".
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether channels are dropped.
+
+    Input [batch, height, width, channels] of floats, or with channels first; output alike. All
+    dimensions may be symbolic.
+
+    Raises:
+        LayerError: a rate outside [0, 1], an unknown data_format, a seed, or another input.
+    """
+
+    _space = "height, width"
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(rate, data_format, seed, name)
+
+
+class SpatialDropout3D(_SpatialDropout):
+    """Sets whole channels of volumes to 0 while training, scales others by `1 / (1 - rate)`.
+
+    Tompson et al., "Efficient object localization using convolutional networks" (2014).
+
+    Args:
+        rate: probability of a channel of an example to become 0, from 0 to 1.
+        data_format: "channels_last" (also None) or "channels_first".
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether channels are dropped.
+
+    Input [batch, depth, height, width, channels] of floats, or with channels first; output alike.
+    All dimensions may be symbolic.
+
+    Raises:
+        LayerError: a rate outside [0, 1], an unknown data_format, a seed, or another input.
+    """
+
+    _space = "depth, height, width"
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(rate, data_format, seed, name)
+
+
+class StochasticDepth(Layer):
+    """Sets whole examples to 0 at random while training, and scales others by `1 / (1 - rate)`.
+
+    At the end of a residual branch it drops the branch: `x + nn.StochasticDepth(0.2)(branch(x))`.
+    Huang et al., "Deep networks with stochastic depth" (2016), scaled while training as in
+    Larsson et al., "FractalNet" (2017), where it is called drop-path. Keras has no such layer.
+
+    Args:
+        rate: probability of an example to become 0, from 0 to 1.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether examples are dropped.
+
+    Input [batch, ...] of floats, output alike. All dimensions may be symbolic.
+
+    Raises:
+        LayerError: a rate outside [0, 1], or an input that is a scalar or not of floats.
+    """
+
+    def __init__(self, rate: float, *, name: str | None = None) -> None:
+        self.name = name
+        self.rate = number(self, "rate", rate, 0, 1)
+
+    def call(self, x: Any, *, training: Context[bool] = False) -> Any:
+        """Drop examples of x while training; return x itself otherwise."""
+        x = as_floats(self, x)
+        require_shape(self, x.shape, "[batch, ...]", least=1)
+        if not training or self.rate == 0:
+            return x
+        return ops.dropout(x, self.rate, [x.shape[0], *(1,) * (x.ndim - 1)])
+
+
+class AlphaDropout(Layer):
+    """Dropout after SELU, which keeps mean 0 and variance 1, while training.
+
+    Klambauer et al., "Self-normalizing neural networks" (2017): dropped elements become
+    `s = -1.7580993...`, the limit of SELU at minus infinity, and all elements `a * x + b` with
+    `a = ((1 - rate) * (1 + rate * s ** 2)) ** -0.5` and `b = -a * rate * s`.
+
+    Args:
+        rate: probability of an element to be dropped, from 0 to 1, but not 1.
+        noise_shape: shape of the mask, broadcast against the input; None stands for the input's
+            own size there, 1 shares the mask along the axis: `(None, 1, None)`.
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether elements are dropped.
+
+    Output like the input, any shape of floats.
+
+    Raises:
+        LayerError: a rate outside [0, 1), a bad noise_shape, a seed, or an input not of floats.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Iterable[int | None] | None = None,
+        seed: None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        self.name = name
+        self.rate = number(self, "rate", rate, 0, 1, open_end=True)
+        self.noise_shape = checked_noise_shape(self, noise_shape)
+        no_seed(self, seed)
+
+    def call(self, x: Any, *, training: Context[bool] = False) -> Any:
+        """Drop elements of x while training; return x itself otherwise."""
+        x = as_floats(self, x)
+        if not training or self.rate == 0:
+            return x
+        shape = x.shape if self.noise_shape is None else mask_shape(self, self.noise_shape, x)
+        low = -SELU_ALPHA * SELU_SCALE
+        a = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5
+        b = -a * low * self.rate
+        kept = ops.random_uniform(shape) >= self.rate
+        return ops.where(kept, x * a + b, a * low + b)
+
+
+# -- layers that add or multiply noise ------------------------------------------------------------
+
+
+class GaussianDropout(Layer):
+    """Multiplies by normal random numbers with mean 1 while training.
+
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", Journal
+    of Machine Learning Research 15 (2014), section 10; their standard deviation,
+    `sqrt(rate / (1 - rate))`, is that of dropout with the same rate.
+
+    Args:
+        rate: from 0 to 1, but not 1.
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether elements are multiplied.
+
+    Output like the input, any shape of floats.
+
+    Raises:
+        LayerError: a rate outside [0, 1), a seed, or an input not of floats.
+    """
+
+    def __init__(self, rate: float, seed: None = None, *, name: str | None = None) -> None:
+        self.name = name
+        self.rate = number(self, "rate", rate, 0, 1, open_end=True)
+        no_seed(self, seed)
+
+    def call(self, x: Any, *, training: Context[bool] = False) -> Any:
+        """Multiply x by noise while training; return x itself otherwise."""
+        x = as_floats(self, x)
+        if not training or self.rate == 0:
+            return x
+        stddev = math.sqrt(self.rate / (1 - self.rate))
+        return x * ops.random_normal(x.shape, 1.0, stddev, dtype=x.dtype)
 
 
 class GaussianNoise(Layer):

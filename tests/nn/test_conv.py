@@ -1,4 +1,4 @@
-"""`Conv2D`."""
+"""Convolutions: `Conv2D` in full, of the others what is theirs."""
 
 from __future__ import annotations
 
@@ -147,6 +147,218 @@ def test_names_of_weights() -> None:
     }
 
 
+# -- the others -----------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(
+    size=st.tuples(st.integers(1, 4), st.integers(1, 3)),
+    kernel_size=st.tuples(st.integers(1, 5), st.integers(1, 4)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.sampled_from(["valid", "same"]),
+)
+def test_transposed_convolution_is_the_adjoint(
+    size: Any, kernel_size: Any, strides: Any, padding: str
+) -> None:
+    """`<conv(x), y> == <x, transposed(y)>` with one kernel, for every x and y."""
+    assume(all(k >= s for k, s in zip(kernel_size, strides, strict=True)))
+    y = values(2, *size, 3)
+    transposed = nn.Conv2DTranspose(2, kernel_size, strides, padding, use_bias=False)
+    back = transposed(y)
+    x = values(*back.shape, seed=1)
+    conv = nn.Conv2D(3, kernel_size, strides, padding, use_bias=False)
+    assert conv(x).shape == y.shape
+    conv.kernel.assign(transposed.kernel.numpy())
+    assert np.vdot(conv(x), y) == pytest.approx(np.vdot(x, back), rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "lengths"),
+    [
+        ({}, [3, 7]),
+        ({"strides": 2}, [3, 11]),
+        ({"strides": 5}, [5, 25]),
+        ({"dilation_rate": 2}, [5, 9]),
+        ({"padding": "same"}, [1, 5]),
+        ({"padding": "same", "strides": 2}, [2, 10]),
+        ({"padding": "same", "strides": 5}, [5, 25]),
+        ({"strides": 2, "output_padding": 0}, [3, 11]),
+        ({"strides": 2, "output_padding": 1}, [4, 12]),
+        ({"padding": "same", "strides": 2, "output_padding": 0}, [1, 9]),
+        ({"padding": "same", "strides": 3, "output_padding": 2}, [3, 15]),
+    ],
+)
+def test_lengths_of_transposed_convolutions(options: Any, lengths: list[int]) -> None:
+    layer = nn.Conv1DTranspose(4, 3, **options)
+    assert [layer(values(1, size, 2)).shape[1] for size in (1, 5)] == lengths
+    graph = gx.trace(layer, gx.TensorSpec(("batch", "steps", 2)))
+    length = graph.outputs[0].shape[1]
+    assert [length.evaluate({"steps": size}) for size in (1, 5)] == lengths
+
+
+def test_causal_outputs_do_not_depend_on_later_steps() -> None:
+    layer = nn.Conv1D(3, 3, padding="causal", dilation_rate=2)
+    x = values(2, 9, 2)
+    changed = x.copy()
+    changed[:, 5:] = 0
+    y, z = layer(x), layer(changed)
+    assert y.shape == (2, 9, 3)
+    same(y[:, :5], z[:, :5])
+    assert not np.array_equal(y[:, 5], z[:, 5])
+
+
+def test_separable_is_depthwise_and_then_pointwise() -> None:
+    x = values(2, 6, 5, 3)
+    layer = nn.SeparableConv2D(4, 3, 2, "same", depth_multiplier=2, bias_initializer="ones")
+    depthwise = nn.DepthwiseConv2D(3, 2, "same", 2, use_bias=False)
+    pointwise = nn.Conv2D(4, 1, bias_initializer="ones")
+    y = layer(x)
+    pointwise(depthwise(x))
+    depthwise.kernel.assign(layer.depthwise_kernel.numpy())
+    pointwise.kernel.assign(layer.pointwise_kernel.numpy())
+    same(y, pointwise(depthwise(x)))
+
+
+def test_depthwise_is_a_convolution_a_channel() -> None:
+    x = values(2, 6, 5, 3)
+    layer = nn.DepthwiseConv2D(3, depth_multiplier=2, use_bias=False)
+    y = layer(x)
+    for channel in range(3):
+        one = nn.Conv2D(2, 3, use_bias=False)
+        one(x[..., :1])
+        one.kernel.assign(layer.kernel.numpy()[:, :, channel : channel + 1])
+        close(y[..., 2 * channel : 2 * channel + 2], one(x[..., channel : channel + 1]))
+
+
+RANKS = {1: (7,), 2: (6, 7), 3: (4, 5, 4)}
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (nn.Conv1D, {"filters": 3, "padding": "causal", "strides": 2}),
+        (nn.Conv1D, {"filters": 3, "padding": "same", "strides": 2}),
+        (nn.Conv3D, {"filters": 4, "groups": 2, "padding": "same"}),
+        (nn.Conv3D, {"filters": 2, "padding": "same", "strides": (1, 2, 3)}),
+        (nn.Conv1DTranspose, {"filters": 3, "padding": "same", "strides": 2}),
+        (nn.Conv2DTranspose, {"filters": 3, "strides": (2, 3), "output_padding": (1, 2)}),
+        (nn.Conv3DTranspose, {"filters": 2, "padding": "same", "strides": 2}),
+        (nn.DepthwiseConv1D, {"depth_multiplier": 2, "padding": "same", "strides": 2}),
+        (nn.DepthwiseConv2D, {"padding": "same", "dilation_rate": 2, "activation": "relu"}),
+        (nn.SeparableConv1D, {"filters": 3, "strides": 3}),
+        (nn.SeparableConv2D, {"filters": 3, "padding": "same", "strides": 2}),
+    ],
+)
+def test_programs_equal_eager_calls(kind: Any, options: Any, data_format: str) -> None:
+    layer = kind(kernel_size=3, data_format=data_format, **options)
+    space = RANKS[kind.rank]
+    last = data_format == "channels_last"
+    x = values(2, *space, 4) if last else values(2, 4, *space)
+    axes = tuple(range(1, kind.rank + 1)) if last else tuple(range(2, kind.rank + 2))
+    agree(layer, x)
+    agree(layer, x, (0, *axes))
+
+
+def test_padding_is_written_as_numbers_where_the_sizes_are_known() -> None:
+    layer = nn.Conv2D(4, 3, padding="same", strides=2, data_format="channels_first")
+    assert text(gx.trace(layer, gx.TensorSpec(("batch", 2, 8, 9)))).splitlines()[2] == (
+        "  %2 = Conv(x, %1, @conv2d/bias, pads=[0, 1, 1, 1], strides=[2, 2])"
+    )
+    layer = nn.Conv2D(4, 1, padding="same", strides=2, data_format="channels_first")
+    assert text(gx.trace(layer, gx.TensorSpec(("batch", 2, "h", "w")))).splitlines()[2] == (
+        "  %2 = Conv(x, %1, @conv2d/bias, strides=[2, 2])"
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "lines"),
+    [
+        (
+            nn.Conv1D(4, 3, padding="causal", dilation_rate=2),
+            [
+                "  %1 = Transpose(x, perm=[0, 2, 1])",
+                "  %2 = Transpose(@conv1d/kernel, perm=[2, 1, 0])",
+                "  %3 = Conv(%1, %2, @conv1d/bias, dilations=[2], pads=[4, 0])",
+                "  %4 = Transpose(%3, perm=[0, 2, 1])",
+            ],
+        ),
+        (
+            nn.Conv1DTranspose(4, 3, 2, "same", data_format="channels_first"),
+            [
+                "  %1 = Transpose(@conv1d_transpose/kernel, perm=[2, 1, 0])",
+                "  %2 = ConvTranspose(x, %1, @conv1d_transpose/bias, pads=[0, 1], strides=[2])",
+            ],
+        ),
+        (
+            nn.Conv1DTranspose(4, 2, 3, data_format="channels_first"),
+            [
+                "  %1 = Transpose(@conv1d_transpose/kernel, perm=[2, 1, 0])",
+                (
+                    "  %2 = ConvTranspose(x, %1, @conv1d_transpose/bias, output_padding=[1], "
+                    "strides=[3])"
+                ),
+            ],
+        ),
+        (
+            nn.DepthwiseConv1D(3, data_format="channels_first"),
+            [
+                "  %1 = Transpose(@depthwise_conv1d/kernel, perm=[1, 2, 0])",
+                "  %2 = Conv(x, %1, @depthwise_conv1d/bias, group=2)",
+            ],
+        ),
+        (
+            nn.SeparableConv1D(4, 3, depth_multiplier=2, data_format="channels_first"),
+            [
+                "  %1 = Transpose(@separable_conv1d/depthwise_kernel, perm=[1, 2, 0])",
+                "  %2 = Reshape(%1, [4, 1, 3])",
+                "  %3 = Conv(x, %2, group=2)",
+                "  %4 = Transpose(@separable_conv1d/pointwise_kernel, perm=[2, 1, 0])",
+                "  %5 = Conv(%3, %4, @separable_conv1d/bias)",
+            ],
+        ),
+    ],
+)
+def test_text(layer: Any, lines: list[str]) -> None:
+    shape = ("batch", "t", 2) if layer.data_format == "channels_last" else ("batch", 2, "t")
+    assert text(gx.trace(layer, gx.TensorSpec(shape))).splitlines()[1:-1] == lines
+
+
+def test_kernels_are_laid_out_while_compiling() -> None:
+    for layer, count in (
+        (nn.DepthwiseConv2D(3, depth_multiplier=2, data_format="channels_first"), 1),
+        (nn.SeparableConv2D(3, 3, depth_multiplier=2, data_format="channels_first"), 2),
+        (nn.Conv3DTranspose(3, 2, 2, data_format="channels_first"), 1),
+    ):
+        shape = ("batch", 2, *["n"] * layer.rank)
+        program = gx.compile(gx.trace(layer, gx.TensorSpec(shape)))
+        assert len([node for node in program.graph.nodes if node.kind == "op"]) == count
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "weights"),
+    [
+        (nn.Conv1D(6, 3, groups=2), (7, 4), {"kernel": (3, 2, 6), "bias": (6,)}),
+        (nn.Conv3D(6, (1, 2, 3)), (4, 4, 4, 2), {"kernel": (1, 2, 3, 2, 6), "bias": (6,)}),
+        (nn.Conv2DTranspose(6, (2, 3)), (4, 4, 2), {"kernel": (2, 3, 6, 2), "bias": (6,)}),
+        (
+            nn.DepthwiseConv2D((2, 3), depth_multiplier=2),
+            (4, 4, 3),
+            {"kernel": (2, 3, 3, 2), "bias": (6,)},
+        ),
+        (
+            nn.SeparableConv2D(5, (2, 3), depth_multiplier=2),
+            (4, 4, 3),
+            {"depthwise_kernel": (2, 3, 3, 2), "pointwise_kernel": (1, 1, 6, 5), "bias": (5,)},
+        ),
+        (nn.DepthwiseConv1D(2, use_bias=False), (4, 3), {"kernel": (2, 3, 1)}),
+    ],
+)
+def test_weights_are_those_of_keras(layer: Any, shape: Any, weights: Any) -> None:
+    layer(values(1, *shape))
+    assert {p.rpartition("/")[2]: w.shape for p, w in layer.weights.items()} == weights
+
+
 PAIR = "a positive integer, or two of them (height, width)"
 
 
@@ -245,3 +457,133 @@ def test_an_image_smaller_than_the_kernel() -> None:
         model(values(1, 3, 7, 1))
     with pytest.raises(gx.ShapeError, match=f"sequential/conv2d: Conv.*{message}"):
         gx.trace(model, gx.TensorSpec(("batch", 3, 7, 1)))
+
+
+TRIPLE = "a positive integer, or three of them (depth, height, width)"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv1D(0, 3), "Conv1D: filters is a positive integer, got 0"),
+        (lambda: nn.Conv1D(4, (3, 3)), "Conv1D: kernel_size is a positive integer, got (3, 3)"),
+        (lambda: nn.Conv3D(4, 0), f"Conv3D: kernel_size is {TRIPLE}, got 0"),
+        (lambda: nn.Conv3D(4, 3, (1, 2)), f"Conv3D: strides is {TRIPLE}, got (1, 2)"),
+        (
+            lambda: nn.Conv1D(4, 3, padding="casual"),
+            (
+                "Conv1D: padding is one of 'causal', 'same', 'valid', got 'casual'; did you mean "
+                "'causal'?"
+            ),
+        ),
+        (
+            lambda: nn.Conv1DTranspose(4, 3, padding="causal"),
+            "Conv1DTranspose: padding is one of 'same', 'valid', got 'causal'",
+        ),
+        (
+            lambda: nn.DepthwiseConv2D(3, depth_multiplier=0),
+            "DepthwiseConv2D: depth_multiplier is a positive integer, got 0",
+        ),
+        (
+            lambda: nn.SeparableConv1D(4, 3, depth_multiplier=1.5, name="mix"),
+            "SeparableConv1D 'mix': depth_multiplier is a positive integer, got 1.5",
+        ),
+        (
+            lambda: nn.SeparableConv2D(-2, 3),
+            "SeparableConv2D: filters is a positive integer, got -2",
+        ),
+        (
+            lambda: nn.Conv2DTranspose(4, 3, 2, output_padding=2),
+            (
+                "Conv2DTranspose: output_padding=(2, 2) must be less than strides=(2, 2) along "
+                "each axis"
+            ),
+        ),
+        (
+            lambda: nn.Conv2DTranspose(4, 3, (2, 1), output_padding=(1, 1)),
+            (
+                "Conv2DTranspose: output_padding=(1, 1) must be less than strides=(2, 1) along "
+                "each axis"
+            ),
+        ),
+        (
+            lambda: nn.Conv2DTranspose(4, 3, 2, output_padding=-1),
+            (
+                "Conv2DTranspose: output_padding is an integer that is at least 0, or two of them "
+                "(height, width), got -1"
+            ),
+        ),
+        (
+            lambda: nn.Conv1DTranspose(4, 3, 2, dilation_rate=2),
+            "Conv1DTranspose: strides=(2,) and dilation_rate=(2,) cannot both be more than 1",
+        ),
+        (
+            lambda: nn.Conv3D(4, 3, data_format="NDHWC"),
+            "Conv3D: data_format is one of 'channels_first', 'channels_last', got 'NDHWC'",
+        ),
+        (
+            lambda: nn.DepthwiseConv1D(3, dtype="int32"),
+            "DepthwiseConv1D: dtype is a floating dtype, got 'int32'",
+        ),
+    ],
+)
+def test_bad_arguments_of_the_others(make: Any, message: str) -> None:
+    refused(make, message)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (
+            nn.Conv1D(4, 3),
+            (5, 3),
+            "conv1d: Conv1D takes a tensor [batch, steps, channels], got [5, 3] with 2 dimensions",
+        ),
+        (
+            nn.Conv3DTranspose(4, 3, data_format="channels_first"),
+            (2, 5, 5, 3),
+            (
+                "conv3d_transpose: Conv3DTranspose takes a tensor [batch, channels, depth, height, "
+                "width], got [2, 5, 5, 3] with 4 dimensions"
+            ),
+        ),
+        (
+            nn.DepthwiseConv2D(3),
+            ("batch", 5, 5, "c"),
+            (
+                "depthwise_conv2d: DepthwiseConv2D needs to know its number of input channels to "
+                "make its weights, but axis 3 of [batch, 5, 5, c] is symbolic; give this dimension "
+                "a number in the TensorSpec"
+            ),
+        ),
+        (
+            nn.DepthwiseConv1D(3, 2, "same", dilation_rate=2),
+            ("batch", "steps", 3),
+            (
+                "depthwise_conv1d: DepthwiseConv1D needs numbers as sizes of space for "
+                "padding='same' with strides and dilation, got [steps]; give these dimensions "
+                "numbers in the TensorSpec"
+            ),
+        ),
+    ],
+)
+def test_bad_inputs_of_the_others(layer: Any, shape: Any, message: str) -> None:
+    refused(lambda: gx.trace(layer, gx.TensorSpec(shape)), message)
+    if all(isinstance(n, int) for n in shape):
+        refused(lambda: layer(values(*shape)), message)
+
+
+def test_another_number_of_channels_for_the_others() -> None:
+    layer = nn.SeparableConv1D(4, 3)
+    layer(values(1, 5, 3))
+    refused(
+        lambda: layer(values(1, 5, 2)),
+        "separable_conv1d: SeparableConv1D was built for 3 channels, got [1, 5, 2], which is "
+        "[batch, steps, channels]",
+    )
+
+
+def test_nothing_left_of_a_transposed_convolution() -> None:
+    layer = nn.Conv1DTranspose(4, 2, 2, "same", output_padding=0)
+    with pytest.raises(gx.ShapeError, match=r"conv1d_transpose: .*pads leave nothing of axis 2"):
+        layer(values(1, 1, 3))

@@ -1,4 +1,4 @@
-"""`Dense`."""
+"""`Dense` and `EinsumDense`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import graphctx as gx
 from graphctx import nn
 from tests.nn.common import agree, close, refused, same, text, values
+
+# -- Dense ----------------------------------------------------------------------------------------
 
 
 @settings(max_examples=30)
@@ -204,4 +206,186 @@ def test_a_symbolic_number_of_features() -> None:
         lambda: gx.trace(nn.Dense(2), gx.TensorSpec(("batch", "features"))),
         "dense: Dense needs to know its number of features to make its weights, but axis 1 of "
         "[batch, features] is symbolic; give this dimension a number in the TensorSpec",
+    )
+
+
+# -- EinsumDense ----------------------------------------------------------------------------------
+
+
+@st.composite
+def equations(draw: Any) -> tuple[str, tuple[int | None, ...], str | None, tuple[int, ...]]:
+    """An equation, an output_shape, bias_axes, and the shape of an input."""
+    count = draw(st.integers(1, 4))
+    letters = "bcde"[:count]
+    sizes = {letter: draw(st.integers(1, 3)) for letter in "abcdexyz"}
+    dots = draw(st.sampled_from(["", "left", "right"]))
+    inner = draw(st.lists(st.sampled_from(letters), min_size=1, unique=True))
+    kept = [letter for letter in letters if letter not in inner]
+    new = "xyz"[: draw(st.integers(0, 3))]
+    kernel = draw(st.permutations([*inner, *new]))
+    output = draw(st.permutations([*kept, *new]))
+    before, after = ("...", "") if dots == "left" else ("a", "..." if dots == "right" else "")
+    if dots == "left" and not output:
+        output = ["x"]
+        kernel = [*inner, "x"]
+    equation = f"{before}{letters}{after},{''.join(kernel)}->{before}{''.join(output)}{after}"
+    known = tuple(
+        None if letter in kept and draw(st.booleans()) else sizes[letter] for letter in output
+    )
+    bias = draw(st.lists(st.sampled_from(output), unique=True)) if output else []
+    elided = [2, 3][: draw(st.integers(1, 2))]
+    shape = [sizes[letter] for letter in letters]
+    shape = [*elided, *shape] if dots == "left" else [sizes["a"], *shape]
+    shape += elided if dots == "right" else []
+    return equation, known, "".join(bias) or None, tuple(shape)
+
+
+@settings(max_examples=100)
+@given(case=equations())
+def test_einsum_dense(case: Any) -> None:
+    equation, output_shape, bias_axes, shape = case
+    layer = nn.EinsumDense(
+        equation, output_shape, bias_axes=bias_axes, bias_initializer="random_normal"
+    )
+    x = values(*shape)
+    y = layer(x)
+    expected = np.einsum(equation, x.astype(float), layer.kernel.numpy())
+    if layer.bias is not None:
+        output = equation.partition("->")[2].replace(".", "")
+        first = min(output.index(letter) for letter in bias_axes)
+        assert layer.bias.ndim == expected.ndim - (y.ndim - layer.bias.ndim)
+        named = layer.bias.shape[: len(output) - first]
+        assert all(n == 1 or output[first + i] in bias_axes for i, n in enumerate(named))
+        expected = expected + layer.bias.numpy()
+    close(y, expected, 1e-4)
+    agree(layer, x)
+
+
+def test_einsum_dense_texts() -> None:
+    """Matrix products, for which runtimes have fast kernels; Einsum where there is no other way."""
+
+    def nodes(equation: str, output_shape: Any, *shape: Any) -> list[str]:
+        layer = nn.EinsumDense(equation, output_shape)
+        program = gx.compile(gx.trace(layer, gx.TensorSpec(shape)))
+        return [line.strip().split(" = ")[1] for line in text(program.graph).splitlines()[1:-1]]
+
+    kernel = "@einsum_dense/kernel"
+    assert nodes("ab,bc->ac", 4, "n", 8) == [f"MatMul(x, {kernel})"]
+    assert nodes("...x,xy->...y", 4, "n", "t", 8) == [f"MatMul(x, {kernel})"]
+    wide, _ = nodes("btd,dnh->btnh", (None, 2, 300), "n", "t", 8)
+    assert wide.startswith("MatMul(x, ")
+    assert nodes("btnh,nhd->btd", (None, 9), "n", "t", 2, 4)[0] == "Reshape(x, [0, 0, -1])"
+    assert nodes("bhd,hde->bhe", (2, 3), "n", 2, 4) == [
+        f"Einsum(x, {kernel}, equation=bhd,hde->bhe)"
+    ]
+
+
+def test_a_kernel_is_scaled_by_its_inputs_and_outputs() -> None:
+    layer = nn.EinsumDense("bxy,xyuv->buv", (50, 60))
+    layer(values(2, 30, 40))
+    limit = np.sqrt(6 / (30 * 40 + 50 * 60))
+    assert 0.99 * limit < np.abs(layer.kernel.numpy()).max() <= limit
+    layer = nn.EinsumDense("bxy,yx->b", (), kernel_initializer="he_normal")
+    layer(values(2, 30, 40))
+    assert abs(layer.kernel.numpy().std() - np.sqrt(2 / 1200)) < 0.002
+    layer = nn.EinsumDense("bx,xu->bu", 2, kernel_initializer=np.ones((3, 2)))
+    close(layer(values(2, 3))[:, 0], values(2, 3).sum(1))
+
+
+@pytest.mark.parametrize("equation", ["ab,bc", 3, "...b,bc->c", "ab,bc,cd->ad", "ab->a"])
+def test_what_is_no_equation(equation: Any) -> None:
+    refused(
+        lambda: nn.EinsumDense(equation, 4),
+        f"EinsumDense: equation is like 'ab,bc->ac', '...ab,bc->...ac' or 'ab...,bc->ac...', got "
+        f"{equation!r}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("equation", "message"),
+    [
+        ("abb,bc->ac", "names an axis twice in 'abb'"),
+        ("ab,bd->ac", "has 'd' in the kernel alone"),
+        ("ab,b->ac", "has 'c' in the output alone"),
+        ("ab,bc->ca", "does not keep the batch, the first axis, where it is"),
+    ],
+)
+def test_bad_equations(equation: str, message: str) -> None:
+    refused(lambda: nn.EinsumDense(equation, 4), f"EinsumDense: equation {equation!r} {message}")
+
+
+def test_bad_arguments_of_einsum_dense() -> None:
+    for shape in (0, "x", (2.5,), [-1]):
+        refused(
+            lambda shape=shape: nn.EinsumDense("ab,bc->ac", shape),  # type: ignore[misc]
+            "EinsumDense: output_shape has a positive integer or None for each axis, got "
+            f"{shape!r}",
+        )
+    for axes in ("x", "", ["c"]):
+        refused(
+            lambda axes=axes: nn.EinsumDense("ab,bc->ac", 2, bias_axes=axes),  # type: ignore[misc]
+            f"EinsumDense: bias_axes names axes of the output 'ac' of 'ab,bc->ac', got {axes!r}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("equation", "output_shape", "shape", "message"),
+    [
+        (
+            "abc,cd->abd", (None, 4), (2, 3),
+            "takes a tensor with the axes 'abc', got [2, 3] with 2 dimensions",
+        ),
+        (
+            "ab,bc->ac", 4, (2, 3, 5),
+            "takes a tensor with the axes 'ab', got [2, 3, 5] with 3 dimensions",
+        ),
+        (
+            "...x,xy->...y", 4, (3,),
+            "takes a batch dimension before the axes 'x' of '...x,xy->...y', got [3]",
+        ),
+        (
+            "abc,cd->abd", 4, (2, 3, 5),
+            "has output_shape=(4,) for the axes 'bd' of 'abc,cd->abd'",
+        ),
+        (
+            "abc,cd->abd", (None, None), (2, 3, 5),
+            (
+                "needs the size of 'd', which 'abc,cd->abd' has in kernel and output: give it in "
+                "output_shape, got (None, None)"
+            ),
+        ),
+        (
+            "abc,cd->abd", (4, 4), (2, 3, 5),
+            "has size 4 for 'b' in output_shape=(4, 4), but the input [2, 3, 5] has 3",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_inputs_of_einsum_dense(
+    equation: str, output_shape: Any, shape: Any, message: str
+) -> None:
+    refused(
+        lambda: nn.EinsumDense(equation, output_shape)(values(*shape)),
+        f"einsum_dense: EinsumDense {message}",
+    )
+
+
+def test_inputs_that_einsum_dense_was_not_built_for() -> None:
+    layer = nn.EinsumDense("...x,xy->...y", 4)
+    layer(values(2, 3))
+    refused(
+        lambda: layer(values(2, 5)),
+        "einsum_dense: EinsumDense was built for 3 elements, got [2, 5] with 5 at axis 1",
+    )
+    refused(
+        lambda: layer(values(2, 5, 3)),
+        "einsum_dense: EinsumDense was built for inputs of 2 dimensions, got [2, 5, 3]",
+    )
+    refused(
+        lambda: gx.trace(nn.EinsumDense("ab,bc->ac", 4), gx.TensorSpec((2, "n"))),
+        "einsum_dense: EinsumDense needs to know its size of 'b' to make its weights, but axis 1 "
+        "of [2, n] is symbolic; give this dimension a number in the TensorSpec",
+    )
+    refused(
+        lambda: nn.EinsumDense("ab,bc->ac", 4)([values(2, 3)]),
+        "einsum_dense: EinsumDense takes one tensor with the axes 'ab', got a list of 1",
     )

@@ -1,7 +1,8 @@
-"""Pooling over windows and over whole images."""
+"""Pooling over windows, over all of space, and over as many windows as are wanted."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,242 @@ def test_bad_inputs(kind: Any) -> None:
 def test_an_image_smaller_than_a_window(kind: Any) -> None:
     with pytest.raises(gx.ShapeError, match="the kernel spans 5 of axis 3"):
         kind(5)(values(1, 5, 4, 1))
+
+
+# -- sequences and volumes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("kind", "space"),
+    [
+        (nn.MaxPooling1D, (7,)),
+        (nn.AveragePooling1D, (7,)),
+        (nn.MaxPooling3D, (3, 4, 5)),
+        (nn.AveragePooling3D, (3, 4, 5)),
+    ],
+)
+def test_programs_equal_eager_calls(kind: Any, space: Any, padding: str, data_format: str) -> None:
+    layer = kind(3, 2, padding, data_format)
+    x = values(2, *space, 3) if data_format == "channels_last" else values(2, 3, *space)
+    agree(layer, x)
+    agree(layer, x, tuple(range(x.ndim)))
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "reduce", "space"),
+    [
+        (nn.GlobalMaxPooling1D, np.max, (7,)),
+        (nn.GlobalAveragePooling1D, np.mean, (7,)),
+        (nn.GlobalMaxPooling3D, np.max, (3, 4, 5)),
+        (nn.GlobalAveragePooling3D, np.mean, (3, 4, 5)),
+    ],
+)
+def test_all_of_space(kind: Any, reduce: Any, space: Any, keepdims: bool) -> None:
+    for data_format in ("channels_last", "channels_first"):
+        last = data_format == "channels_last"
+        x = values(2, *space, 3) if last else values(2, 3, *space)
+        axes = tuple(range(1, kind.rank + 1)) if last else tuple(range(2, kind.rank + 2))
+        layer = kind(data_format, keepdims)
+        close(agree(layer, x, tuple(range(x.ndim))), reduce(x, axes, keepdims=keepdims))
+
+
+class Masked(gx.Layer):
+    """One input for `agree`: the mask is what is positive in the first channel."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+
+    def call(self, x: Any) -> Any:
+        first = self.layer.data_format == "channels_first"
+        return self.layer(x, mask=(x[:, 0] if first else x[:, :, 0]) > 0)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("keepdims", [False, True])
+def test_masked_mean(data_format: str, keepdims: bool) -> None:
+    layer = nn.GlobalAveragePooling1D(data_format, keepdims)
+    last = data_format == "channels_last"
+    x = values(4, 9, 3) if last else values(4, 3, 9)
+    mask = (x[:, :, 0] if last else x[:, 0]) > 0
+    expected = np.stack([
+        row[m].mean(0) for row, m in zip(x if last else x.swapaxes(1, 2), mask, strict=True)
+    ])  # fmt: skip
+    if keepdims:
+        expected = np.expand_dims(expected, 1 if last else 2)
+    close(layer(x, mask=mask), expected)
+    close(layer(x, mask=mask.astype("float32")), expected)
+    agree(Masked(layer), x, (0, 1, 2))
+
+
+def test_a_mask_hides_what_is_no_number() -> None:
+    x = values(1, 3, 2)
+    x[:, 2] = np.nan
+    mask = np.array([[True, True, False]])
+    close(nn.GlobalAveragePooling1D()(x, mask=mask), x[:, :2].mean(1))
+
+
+def test_bad_masks() -> None:
+    layer = nn.GlobalAveragePooling1D()
+    x = values(2, 5, 3)
+    refused(
+        lambda: layer(x, mask=np.ones((2, 3), bool)),
+        "global_average_pooling1d: GlobalAveragePooling1D takes a mask that broadcasts to [2, 5], "
+        "got [2, 3]",
+    )
+    refused(
+        lambda: layer(x, mask=np.ones(5, bool)),
+        "global_average_pooling1d: GlobalAveragePooling1D takes a mask that broadcasts to [2, 5], "
+        "got [5]",
+    )
+
+
+# -- as many windows as are wanted ----------------------------------------------------------------
+
+
+ADAPTIVE = {
+    1: (nn.AdaptiveAveragePooling1D, nn.AdaptiveMaxPooling1D),
+    2: (nn.AdaptiveAveragePooling2D, nn.AdaptiveMaxPooling2D),
+    3: (nn.AdaptiveAveragePooling3D, nn.AdaptiveMaxPooling3D),
+}
+
+
+def adapted(x: Any, counts: Any, reduce: Any) -> Any:
+    """The definition, one window at a time: [batch, space..., channels]."""
+    y = np.zeros((x.shape[0], *counts, x.shape[-1]))
+    for place in np.ndindex(*counts):
+        window = tuple(
+            slice(i * n // m, -(-(i + 1) * n // m))
+            for i, m, n in zip(place, counts, x.shape[1:-1], strict=True)
+        )
+        axes = tuple(range(1, x.ndim - 1))
+        y[(slice(None), *place)] = reduce(x[(slice(None), *window)].astype(float), axis=axes)
+    return y
+
+
+@settings(max_examples=60)
+@given(
+    space=st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    counts=st.lists(st.integers(1, 10), min_size=3, max_size=3),
+    largest=st.booleans(),
+    channels_last=st.booleans(),
+)
+def test_adaptive_formula(
+    space: list[int], counts: list[int], largest: bool, channels_last: bool
+) -> None:
+    rank = len(space)
+    counts = counts[:rank]
+    x = values(2, *space, 2)
+    layer = ADAPTIVE[rank][largest](counts, "channels_last" if channels_last else "channels_first")
+    expected = adapted(x, counts, np.max if largest else np.mean)
+    y = layer(x if channels_last else np.moveaxis(x, -1, 1))
+    close(y if channels_last else np.moveaxis(y, 1, -1), expected)
+
+
+@pytest.mark.parametrize("size", [1, (2, 3), (5, 4), (3, 5), (10, 4)])
+@pytest.mark.parametrize("kind", ADAPTIVE[2])
+def test_adaptive_programs_equal_eager_calls(kind: Any, size: Any) -> None:
+    agree(kind(size), values(2, 5, 8, 3), (0,))
+
+
+def test_all_of_space_may_be_symbolic() -> None:
+    x = values(2, 5, 8, 3)
+    y = agree(nn.AdaptiveAveragePooling2D(1), x, (0, 1, 2))
+    close(y, x.mean((1, 2), keepdims=True))
+
+
+def test_infinity_stays_in_its_windows() -> None:
+    x = values(1, 5, 1)
+    x[0, 0] = np.inf
+    for size in (2, 3, 4):
+        y = nn.AdaptiveAveragePooling1D(size)(x)[0, :, 0]
+        assert np.isinf(y[0])
+        assert np.isfinite(y[1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "lines"),
+    [
+        (1, ["  %1 = ReduceMax(x, [2, 3])"]),
+        (4, ["  %1 = MaxPool(x, kernel_shape=[2, 3], strides=[2, 3])"]),
+        (
+            (3, 5),
+            [
+                "  %1 = Gather(x, [3, 4], axis=2)",
+                "  %2 = ReduceMax(%1, [3], keepdims=0)",
+                "  %3 = Gather(%2, [5, 4], axis=3)",
+                "  %4 = ReduceMax(%3, [4], keepdims=0)",
+            ],
+        ),
+        # Windows of one size may overlap.
+        ((7, 4), ["  %1 = MaxPool(x, kernel_shape=[2, 3], strides=[1, 3])"]),
+        (
+            (4, 5),
+            [
+                "  %1 = MaxPool(x, kernel_shape=[2, 1], strides=[2, 1])",
+                "  %2 = Gather(%1, [5, 4], axis=3)",
+                "  %3 = ReduceMax(%2, [4], keepdims=0)",
+            ],
+        ),
+    ],
+)
+def test_adaptive_text(size: Any, lines: list[str]) -> None:
+    layer = nn.AdaptiveMaxPooling2D(size, "channels_first")
+    found = text(gx.trace(layer, gx.TensorSpec(("batch", 2, 8, 12))))
+    shapes = re.sub(r"constant\(int64(\[.*?\]).*?\)", r"\1", found)
+    assert shapes.splitlines()[1:-1] == lines
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: nn.AdaptiveMaxPooling1D(0),
+            "AdaptiveMaxPooling1D: output_size is a positive integer, got 0",
+        ),
+        (
+            lambda: nn.AdaptiveAveragePooling3D((1, 2)),
+            (
+                "AdaptiveAveragePooling3D: output_size is a positive integer, or three of them "
+                "(depth, height, width), got (1, 2)"
+            ),
+        ),
+        (
+            lambda: nn.AdaptiveAveragePooling2D(2, "first"),
+            (
+                "AdaptiveAveragePooling2D: data_format is one of 'channels_first', "
+                "'channels_last', got 'first'; did you mean 'channels_first'?"
+            ),
+        ),
+        (
+            lambda: nn.AdaptiveAveragePooling2D(2)(np.ones((1, 4, 4, 1), np.int32)),
+            (
+                "adaptive_average_pooling2d: AdaptiveAveragePooling2D takes a tensor of floats, "
+                "got int32; convert it with ops.astype(x, 'float32')"
+            ),
+        ),
+        (
+            lambda: gx.trace(nn.AdaptiveMaxPooling2D(2), gx.TensorSpec(("batch", "h", 8, 3))),
+            (
+                "adaptive_max_pooling2d: AdaptiveMaxPooling2D needs to know the sizes of its "
+                "windows, but a size of space of [batch, h, 8, 3] is symbolic; give it a number in "
+                "the TensorSpec"
+            ),
+        ),
+        (
+            lambda: nn.MaxPooling1D((2, 2)),
+            "MaxPooling1D: pool_size is a positive integer, got (2, 2)",
+        ),
+        (
+            lambda: nn.AveragePooling3D(2)(values(1, 4, 4, 1)),
+            (
+                "average_pooling3d: AveragePooling3D takes a tensor [batch, depth, height, width, "
+                "channels], got [1, 4, 4, 1] with 4 dimensions"
+            ),
+        ),
+    ],
+)
+def test_refused(make: Any, message: str) -> None:
+    refused(make, message)

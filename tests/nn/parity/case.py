@@ -64,12 +64,13 @@ class Case:
 
     Attributes:
         layer: name of the class in `graphctx.nn`.
-        options: arguments of both layers; they must have a repr that says all.
+        options: arguments of both layers; they must have a repr that says all. A string that
+            starts with "nn." is evaluated, so that a layer can be named.
         inputs: positional arguments of the call, `Draw` or lists of them.
         named: further arguments of the call, `Draw` or plain values.
         keras: Keras's name of the class, where it is another.
-        keras_options: arguments that Keras's layer needs instead of ours of the same name. A
-            string that starts with "keras." is evaluated, so that a layer can be named.
+        keras_options: arguments that Keras's layer needs instead of ours of the same name, or
+            "absent" for none. A string that starts with "keras." is evaluated.
         modes: in which it is compared: "inference", "training". Random layers have one.
         tolerance: relative and absolute.
         onnx: False, with the reason as a comment in the list, where onnxruntime has no kernel.
@@ -97,7 +98,8 @@ class Case:
         """Our layer."""
         from graphctx import nn
 
-        return getattr(nn, self.layer)(**self.options)
+        options = {name: evaluated(value, nn=nn) for name, value in self.options.items()}
+        return getattr(nn, self.layer)(**options)
 
     def draw(self) -> tuple[list[Any], dict[str, Any]]:
         """The arguments of the call, as they are when fixtures are recorded."""
@@ -109,6 +111,13 @@ class Case:
             return item.make(rng) if isinstance(item, Draw) else item
 
         return [make(i) for i in self.inputs], {k: make(v) for k, v in self.named.items()}
+
+
+def evaluated(value: Any, **namespace: Any) -> Any:
+    """The value, or what it says where it is code of the one module that is given."""
+    (name,) = namespace
+    is_code = isinstance(value, str) and value.startswith(f"{name}.")
+    return eval(value, namespace) if is_code else value
 
 
 def _described(item: Any) -> str:

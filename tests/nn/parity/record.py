@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.nn.parity.case import MODES, Case, families, leaves
+from tests.nn.parity.case import MODES, Case, evaluated, families, leaves
 from tests.nn.parity.fixtures import Fixture, write
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")
@@ -23,12 +23,8 @@ def keras_layer(case: Case) -> Any:
     """Keras's layer of a case."""
     import keras
 
-    def value(given: Any) -> Any:
-        is_code = isinstance(given, str) and given.startswith("keras.")
-        return eval(given, {"keras": keras}) if is_code else given
-
-    options = {**case.options, **{k: value(v) for k, v in case.keras_options.items()}}
-    options = {k: v for k, v in options.items() if v != "absent"}
+    options = {**case.options, **case.keras_options}
+    options = {k: evaluated(v, keras=keras) for k, v in options.items() if v != "absent"}
     return getattr(keras.layers, case.keras or case.layer)(**options)
 
 
@@ -36,8 +32,10 @@ def record(case: Case) -> Fixture:
     """What Keras computes for a case, with random weights."""
     import inspect
 
+    import keras
     from keras import ops
 
+    keras.backend.clear_session(free_memory=False)  # names of layers count from the start
     layer = keras_layer(case)
     inputs, named = case.draw()
 
@@ -59,13 +57,15 @@ def record(case: Case) -> Fixture:
     for path, variable in variables.items():
         # Away from zero, as variances have to be; both signs would do for the others.
         value = rng.uniform(0.2, 1.0, tuple(variable.shape))
-        if not path.endswith(("variance", "moving_variance", "total")):
+        if not path.endswith(("variance", "stddev", "total")):
             value *= rng.choice([-1, 1], value.shape)
         fixture.weights[path] = np.asarray(value).astype(str(variable.dtype))
         fixture.trainable[path] = bool(variable.trainable)
     for mode in case.modes:
         for path, variable in variables.items():
             variable.assign(fixture.weights[path])
+        if hasattr(layer, "finalize_state"):  # computes with copies of its weights
+            layer.finalize_state()
         outputs = call(**({"training": MODES[mode]} if takes_training else {}))
         fixture.outputs[mode] = [np.asarray(a) for a in leaves(outputs)]
         after = {path: np.asarray(v.value) for path, v in variables.items()}

@@ -1,4 +1,4 @@
-"""`BatchNorm` and `LayerNorm`."""
+"""`BatchNorm`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,6 @@ MOVING: dict[str, Any] = {
 def normalized(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     """The definition."""
     return gamma * (x.astype(float) - mean) / np.sqrt(variance + epsilon) + beta
-
-
-# -- BatchNorm ------------------------------------------------------------------------------------
 
 
 @settings(max_examples=40)
@@ -176,6 +173,97 @@ def test_inference_folds_into_the_convolution_before_it(activation: Any) -> None
     close(program(x), expected)
 
 
+# -- masks ----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=2, max_size=4),
+    axis=st.sampled_from([-1, 1]),
+    data=st.data(),
+)
+def test_masked_elements_do_not_count(shape: list[int], axis: int, data: Any) -> None:
+    x = values(*shape) * 2 + 1
+    sizes = [data.draw(st.sampled_from([1, n])) for n in shape[:-1]]
+    mask = np.random.default_rng(data.draw(st.integers(0, 99))).random(sizes) < 0.6
+    layer = nn.BatchNorm(axis, 0.9, 0.01)
+    y = layer(x, mask=mask, training=True)
+    axis %= len(shape)
+    counts = np.broadcast_to(mask[..., None], shape)
+    others = tuple(i for i in range(len(shape)) if i != axis)
+    wide = [n if i == axis else 1 for i, n in enumerate(shape)]
+    total = counts.sum(others) + 1e-7
+    mean = np.where(counts, x, 0).sum(others) / total
+    variance = np.where(counts, (x - mean.reshape(wide)) ** 2, 0).sum(others) / total
+    close(y, normalized(x, mean.reshape(wide), variance.reshape(wide), 1, 0, 0.01), 1e-4)
+    close(layer.moving_mean.numpy(), mean * 0.1, 1e-4)
+    close(layer.moving_variance.numpy(), 0.9 + variance * 0.1, 1e-4)
+
+
+def test_a_mask_in_a_program() -> None:
+    class Masked(Layer):
+        def __init__(self) -> None:
+            self.norm = nn.BatchNorm()
+
+        def call(self, x: Any) -> Any:
+            return self.norm(x, mask=x[..., 0] > 0)
+
+    agree(Masked(), values(5, 4, 3), (0, 1))
+    agree(Masked(), values(5, 3))
+
+
+def test_without_training_a_mask_changes_nothing() -> None:
+    x = values(5, 3)
+    layer = nn.BatchNorm(**RANDOM, **MOVING)
+    same(layer(x, mask=np.zeros(5, bool)), layer(x))
+
+
+# -- batch renormalization ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clipping", [None, {}, {"rmax": 1.1}, {"rmin": 0.9, "dmax": 0.1}])
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}])
+def test_renorm(clipping: Any, options: Any) -> None:
+    x = values(6, 3) * 2 + 1
+    layer = nn.BatchNorm(
+        momentum=0.9, epsilon=0.01, renorm=True, renorm_clipping=clipping, renorm_momentum=0.7,
+        **options, **RANDOM, **MOVING,
+    )  # fmt: skip
+    layer(x)
+    before = {path: weight.numpy() for path, weight in layer.weights.items()}
+    mean, stddev = (before[f"batch_norm/renorm_{name}"] for name in ("mean", "stddev"))
+    same(mean, before["batch_norm/moving_mean"])
+    close(stddev**2, before["batch_norm/moving_variance"])
+    y = layer(x, training=True)
+    batch_mean, batch_stddev = x.mean(0), np.sqrt(x.var(0) + 0.01)
+    limits = clipping or {}
+    r = np.clip(batch_stddev / stddev, limits.get("rmin"), limits.get("rmax"))
+    d = (batch_mean - mean) / stddev
+    d = np.clip(d, -limits["dmax"], limits["dmax"]) if "dmax" in limits else d
+    expected = (x - batch_mean) / batch_stddev * r + d
+    expected = expected * before.get("batch_norm/gamma", 1) + before.get("batch_norm/beta", 0)
+    close(y, expected, 1e-4)
+    close(layer.renorm_mean.numpy(), mean * 0.7 + batch_mean * 0.3)
+    close(layer.renorm_stddev.numpy(), stddev * 0.7 + batch_stddev * 0.3)
+    moving = stddev * 0.9 + batch_stddev * 0.1
+    close(layer.moving_stddev.numpy(), moving)
+    close(layer.moving_variance.numpy(), moving**2 - 0.01)
+    agree(layer, x)
+
+
+def test_renorm_weights() -> None:
+    layer = nn.BatchNorm(renorm=True)
+    layer(values(2, 3))
+    assert [path.partition("/")[2] for path in layer.weights] == [
+        "gamma", "beta", "moving_mean", "moving_variance", "moving_stddev", "renorm_mean",
+        "renorm_stddev",
+    ]  # fmt: skip
+    assert len(layer.trainable_weights) == 2
+
+
+# -- errors ---------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -187,6 +275,29 @@ def test_inference_folds_into_the_convolution_before_it(activation: Any) -> None
         ({"epsilon": float("nan")}, "epsilon is a number that is at least 0, got nan"),
         ({"epsilon": float("inf")}, "epsilon is a number that is at least 0, got inf"),
         ({"dtype": "int64"}, "dtype is a floating dtype, got 'int64'"),
+        ({"renorm_momentum": 2}, "renorm_momentum is a number from 0 to 1, got 2"),
+        (
+            {"renorm_clipping": {"max": 1}},
+            (
+                "renorm_clipping has numbers for 'rmin', 'rmax' and 'dmax', or some of them, got "
+                "{'max': 1}"
+            ),
+        ),
+        (
+            {"renorm_clipping": {"dmax": -1}},
+            "renorm_clipping['dmax'] is a number that is at least 0, got -1",
+        ),
+        (
+            {"renorm_clipping": {"rmin": 2, "rmax": 1}},
+            "renorm_clipping has rmin larger than rmax: {'rmin': 2, 'rmax': 1}",
+        ),
+        (
+            {"synchronized": True},
+            (
+                "synchronized=True would share statistics between machines, but a program runs on "
+                "one; leave it out"
+            ),
+        ),
     ],
 )
 def test_batch_norm_bad_arguments(options: Any, message: str) -> None:
@@ -214,93 +325,19 @@ def test_batch_norm_bad_inputs() -> None:
         lambda: layer(values(2, 4)),
         "batch_norm: BatchNorm was built for 3 channels, got [2, 4] with 4 at axis 1",
     )
+    start = "batch_norm: BatchNorm takes a mask"
+    refused(lambda: layer(values(2, 3), mask=[True, False]), f"{start} of bools, got a list of 2")
+    refused(lambda: layer(values(2, 3), mask=np.array(["a", "b"])), f"{start} of bools, got <U1")
+    for shape, came in [((3,), "[3]"), ((2, 3), "[2, 3]"), ((), "[]")]:
+        refused(
+            lambda shape=shape: layer(values(2, 3), mask=np.ones(shape, bool)),  # type: ignore[misc]
+            f"{start} that broadcasts to [2], got {came}",
+        )
 
 
-# -- LayerNorm ------------------------------------------------------------------------------------
-
-
-@settings(max_examples=40)
-@given(data=st.data(), center=st.booleans(), scale=st.booleans())
-def test_layer_norm(data: st.DataObject, center: bool, scale: bool) -> None:
-    shape = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))
-    axes = data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, unique=True))
-    given_axes = [data.draw(st.sampled_from([a, a - len(shape)])) for a in axes]
-    x = values(*shape) * 2 + 1
-    layer = nn.LayerNorm(given_axes, 0.01, center, scale, **RANDOM)
-    y = layer(x)
-    axes = sorted(axes)
-    sizes = tuple(shape[a] for a in axes)
-    broadcast = [n if i in axes else 1 for i, n in enumerate(shape)]
-    wide = x.astype(float)
-    gamma: Any
-    beta: Any
-    gamma = layer.gamma.numpy().reshape(broadcast) if layer.gamma is not None else 1.0
-    beta = layer.beta.numpy().reshape(broadcast) if layer.beta is not None else 0.0
-    assert layer.gamma is None or layer.gamma.shape == sizes
-    mean = wide.mean(tuple(axes), keepdims=True)
-    variance = wide.var(tuple(axes), keepdims=True)
-    close(y, normalized(x, mean, variance, gamma, beta, 0.01), 1e-4)
-
-
-@pytest.mark.parametrize("axis", [-1, 1, (1, 2), [-1, 1]])
-@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}])
-def test_layer_norm_program_equals_the_eager_call(axis: Any, options: Any) -> None:
-    layer = nn.LayerNorm(axis, **options, **RANDOM)
-    agree(layer, values(3, 4, 5))
-    axes = {a % 3 for a in ([axis] if isinstance(axis, int) else axis)}
-    agree(layer, values(3, 4, 5), tuple({0, 1, 2} - axes))
-
-
-def test_layer_norm_text_and_weights() -> None:
-    layer = nn.LayerNorm()
-    assert text(gx.trace(layer, gx.TensorSpec(("batch", "time", 8)))) == (
-        "graph layer_norm (x: float32[batch, time, 8])\n"
-        "  %1 = LayerNormalization(x, @layer_norm/gamma, @layer_norm/beta, epsilon=0.001)\n"
-        "  return %1"
-    )
-    assert list(layer.trainable_weights) == ["layer_norm/gamma", "layer_norm/beta"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"axis": "last"}, "axis is an integer or a list of them, got 'last'"),
-        ({"axis": ()}, "axis is an integer or a list of them, got ()"),
-        ({"epsilon": -1}, "epsilon is a number that is at least 0, got -1"),
-        ({"dtype": "bool"}, "dtype is a floating dtype, got 'bool'"),
-    ],
-)
-def test_layer_norm_bad_arguments(options: Any, message: str) -> None:
-    refused(lambda: nn.LayerNorm(**options), f"LayerNorm: {message}")
-
-
-def test_layer_norm_bad_inputs() -> None:
-    refused(
-        lambda: nn.LayerNorm(axis=3)(values(2, 3)),
-        "layer_norm: LayerNorm has axis=3, which an input of 2 dimensions does not have",
-    )
-    refused(
-        lambda: nn.LayerNorm(axis=(1, -1))(values(2, 3)),
-        "layer_norm: LayerNorm has axis=(1, -1), which names an axis twice",
-    )
-    refused(
-        lambda: gx.trace(nn.LayerNorm(), gx.TensorSpec((2, "features"))),
-        "layer_norm: LayerNorm needs to know its size of the axes it normalizes to make its "
-        "weights, but axis 1 of [2, features] is symbolic; give this dimension a number in the "
-        "TensorSpec",
-    )
-    layer = nn.LayerNorm()
-    layer(values(2, 3))
-    refused(
-        lambda: layer(values(2, 4)),
-        "layer_norm: LayerNorm was built for sizes [3] of axes [1], got [2, 4]",
-    )
-
-
-@pytest.mark.parametrize("kind", [nn.BatchNorm, nn.LayerNorm])
-def test_inputs_are_converted_to_the_layers_dtype(kind: Any) -> None:
-    layer = kind()
+def test_inputs_are_converted_to_the_layers_dtype() -> None:
+    layer = nn.BatchNorm()
     x = values(6, 3, dtype="float16")
     same(layer(x), layer(x.astype("float32")))
     agree(layer, x)
-    agree(kind(dtype="float64"), x)
+    agree(nn.BatchNorm(dtype="float64"), x)
