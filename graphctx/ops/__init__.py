@@ -66,6 +66,11 @@ from graphctx.ops.activations import (
     threshold,
     thresholded_relu,
 )
+from graphctx.ops.attention import (
+    attention,
+    rotary_embedding,
+    tensor_scatter,
+)
 from graphctx.ops.control import (
     cond,
 )
@@ -189,6 +194,7 @@ from graphctx.ops.normalization import (
     instance_norm,
     layer_norm,
     rms_norm,
+    unit_norm,
 )
 from graphctx.ops.random import (
     dropout,
@@ -196,6 +202,11 @@ from graphctx.ops.random import (
     random_bits,
     random_normal,
     random_uniform,
+)
+from graphctx.ops.recurrent import (
+    gru,
+    lstm,
+    rnn,
 )
 from graphctx.ops.reductions import (
     all,
@@ -219,6 +230,9 @@ from graphctx.ops.reductions import (
     top_k,
     var,
     vector_norm,
+)
+from graphctx.ops.resizing import (
+    resize,
 )
 from graphctx.ops.shape import (
     broadcast_to,
@@ -260,6 +274,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "attention",
     "average_pool",
     "batch_norm",
     "bitwise_and",
@@ -320,6 +335,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "group_norm",
+    "gru",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -358,6 +374,7 @@ __all__ = [
     "logical_xor",
     "logit",
     "logsumexp",
+    "lstm",
     "matmul",
     "matrix_transpose",
     "max",
@@ -394,8 +411,11 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "resize",
     "rms_norm",
+    "rnn",
     "roll",
+    "rotary_embedding",
     "round",
     "rsqrt",
     "scatter_elements",
@@ -435,6 +455,7 @@ __all__ = [
     "tan",
     "tanh",
     "tanh_shrink",
+    "tensor_scatter",
     "tensordot",
     "threshold",
     "thresholded_relu",
@@ -447,6 +468,7 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "unit_norm",
     "unstack",
     "var",
     "vecdot",

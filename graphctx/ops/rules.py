@@ -273,8 +273,15 @@ def half_in_single(kernel: Function) -> Function:
     def wide(x: Any, *operands: Any, **attrs: Any) -> Any:
         if x.dtype != np.float16:
             return kernel(x, *operands, **attrs)
-        operands = tuple(None if y is None else y.astype(np.float32) for y in operands)
+        wider = [None if y is None else _single(y) for y in (x, *operands)]
         with np.errstate(over="ignore"):
-            return kernel(x.astype(np.float32), *operands, **attrs).astype(np.float16)
+            result = kernel(*wider, **attrs)
+            if isinstance(result, tuple):
+                return tuple(y.astype(np.float16) for y in result)
+            return result.astype(np.float16)
 
     return wide  # type: ignore[return-value]
+
+
+def _single(x: Any) -> Any:
+    return x.astype(np.float32) if x.dtype == np.float16 else x
