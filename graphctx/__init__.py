@@ -7,7 +7,7 @@ runs with NumPy or is exported to ONNX. Start with `trace`, `compile`, `export`,
 from __future__ import annotations
 
 from graphctx import nn, ops, weights
-from graphctx.context import Context, context, seed
+from graphctx.context import Context, context, current_path, seed
 from graphctx.diff import diff
 from graphctx.errors import (
     ContextError,
@@ -58,6 +58,7 @@ __all__ = [
     "__version__",
     "compile",
     "context",
+    "current_path",
     "diff",
     "explain",
     "export",

@@ -202,6 +202,8 @@ class Classes(Sequence[ContextClass]):
         for condition, count, dead in rows:
             line = f"  {condition.ljust(widths[0])}  {count.rjust(widths[1])}"
             lines.append(f"{line}  dead: {dead}" if dead else line)
+        if self.runtime:
+            lines.append(f"  left to run time: {', '.join(self.runtime)}")
         if len(self) > len(rows):
             lines.append(f"  ... and {len(self) - len(rows)} more")
         return "\n".join(lines)

@@ -472,7 +472,7 @@ NO_VALUES: dict[str, Provided] = {}
 
 
 def current_path() -> str:
-    """Path of the layer call that is running, or an empty string outside any."""
+    """Path of the layer call that is running, `model/block_1/drop`; empty outside any call."""
     frame = current.get()
     return frame.path if frame is not None else ""
 

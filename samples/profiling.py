@@ -15,7 +15,6 @@ from rich.table import Table
 
 import graphctx as gx
 from graphctx import Context, Layer, nn, ops
-from graphctx.context import current_path
 from graphctx.demo import load_digits
 
 
@@ -24,9 +23,7 @@ class Tap(Layer):
 
     def call(self, x, *, seen: Context[Any] = None):
         if seen is not None:
-            # A tensor of this very call: were the call made once for every value of an argument,
-            # a trace would refuse what it left behind, instead of taking that of one value.
-            seen[current_path()] = x
+            seen[gx.current_path()] = x
         return x
 
 
