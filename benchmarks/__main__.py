@@ -15,7 +15,7 @@ from typing import Any
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-ALL = ("startup", "eager", "compiling", "mlp")
+ALL = ("startup", "eager", "compiling", "mlp", "models_cnn", "models_transformers")
 
 
 def main() -> None:

@@ -14,24 +14,30 @@ PAGE = Path(__file__).with_name("ops.md")
 # Operator -> the functions that record it, where the record is not itself the function.
 FUNCTIONS = {
     "And": ["logical_and"], "ArgMax": ["argmax"], "ArgMin": ["argmin"],
-    "AveragePool": ["average_pool"], "BatchNormalization": ["batch_norm"],
+    "Attention": ["attention"], "AveragePool": ["average_pool"],
+    "BatchNormalization": ["batch_norm"],
     "BitShift": ["bitwise_left_shift", "bitwise_right_shift"], "Cast": ["astype"],
     "Ceil": ["ceil"], "Clip": ["clip"], "Concat": ["concat"], "ConstantOfShape": ["full"],
     "Conv": ["conv"], "ConvTranspose": ["conv_transpose"], "CumProd": ["cumulative_prod"],
     "CumSum": ["cumulative_sum"], "Div": ["divide"], "Einsum": ["einsum"],
     "Expand": ["broadcast_to"], "EyeLike": ["eye"], "Floor": ["floor"], "Gather": ["take"],
-    "GatherElements": ["take_along_axis"], "GroupNormalization": ["group_norm"],
+    "GRU": ["gru"], "GatherElements": ["take_along_axis"], "GroupNormalization": ["group_norm"],
     "HardSigmoid": ["hard_sigmoid"], "InstanceNormalization": ["instance_norm"],
     "IsInf": ["isinf"], "IsNaN": ["isnan"], "LayerNormalization": ["layer_norm"],
+    "LSTM": ["lstm"], "LpNormalization": ["unit_norm"],
     "Max": ["maximum"], "MaxPool": ["max_pool"], "Mean": [], "Min": ["minimum"],
     "Mod": ["remainder", "fmod"], "Neg": ["negative"], "Not": ["logical_not"],
     "OneHot": ["one_hot"], "Or": ["logical_or"], "Pad": ["pad"], "Pow": ["pow"],
-    "RMSNormalization": ["rms_norm"], "Range": ["arange"], "Reciprocal": ["reciprocal"],
+    "RMSNormalization": ["rms_norm"], "RNN": ["rnn"], "Range": ["arange"],
+    "Reciprocal": ["reciprocal"],
     "ReduceL1": [], "ReduceL2": [], "ReduceLogSum": [], "ReduceLogSumExp": ["logsumexp"],
     "ReduceMax": ["max", "any"], "ReduceMean": ["mean"], "ReduceMin": ["min", "all"],
     "ReduceProd": ["prod"], "ReduceSum": ["sum"], "ReduceSumSquare": [], "Reshape": ["reshape"],
-    "Round": ["round"], "Slice": ["getitem"], "Split": ["split"], "Squeeze": ["squeeze"],
-    "Sum": [], "Swish": [], "Tile": ["tile"], "TopK": ["top_k"], "Transpose": ["permute_dims"],
+    "Resize": ["resize"], "RotaryEmbedding": ["rotary_embedding"], "Round": ["round"],
+    "Slice": ["getitem"], "Split": ["split"],
+    "Squeeze": ["squeeze"],
+    "Sum": [], "Swish": [], "TensorScatter": ["tensor_scatter"], "Tile": ["tile"],
+    "TopK": ["top_k"], "Transpose": ["permute_dims"],
     "Trilu": ["tril", "triu"], "Unsqueeze": ["expand_dims"], "Where": ["where"],
     "Xor": ["logical_xor"], "dropout": ["dropout"], "random_bits": ["random_bits"],
     "random_normal": ["random_normal"], "random_uniform": ["random_uniform"],
@@ -51,7 +57,8 @@ at once, on symbolic tensors they record a node. Functions that are not listed a
 - **Operator**: how it is named in a graph; lower case where ONNX has no such operator.
 - **Function**: of `graphctx.ops`, which records it; "none" where no function does yet.
 - **Opset**: the first one in which ONNX's operator means what this one does.
-- **In a file**: ONNX's operator itself, or expanded into several operators that ONNX has.
+- **In a file**: ONNX's operator itself, or expanded into several others, where ONNX lacks it or
+  onnxruntime is faster with these.
 """
 
 
@@ -87,7 +94,7 @@ def page() -> str:
             cells = [
                 f"`{record.name}`",
                 names or "none",
-                "" if expanded else str(record.since),
+                "" if record.name.islower() else str(record.since),
                 "expanded" if expanded else "itself",
                 first_sentence(inspect.getdoc(record) or "").replace("|", r"\|"),
             ]

@@ -54,7 +54,7 @@ class Builder:
             return ("select", tuple(map(id, node.operands)), hashable(node.attrs["cases"]))
         if node.kind == "constant":
             if node.key is None:
-                node.key = constant_key(node.data)
+                node.key = content_key(node.data)
             return node.key
         if node.kind == "weight":
             return ("weight", id(node.data))
@@ -80,12 +80,12 @@ class Builder:
         """A constant; equal arrays are one node."""
         array = np.asarray(array)
         array = array.astype(as_dtype(array.dtype), copy=False)
-        key = constant_key(array)
+        if array.flags.writeable:
+            array = array.copy() if array.size else array
+            array.flags.writeable = False
+        key = content_key(array)
         made = self._made.get(key)
         if made is None:
-            if array.flags.writeable:
-                array = array.copy() if array.size else array
-                array.flags.writeable = False
             node = Node("constant", "constant", call=call, data=array)
             node.key = key
             made = self._add(key, node, [(array.shape, array.dtype)])
@@ -170,6 +170,48 @@ def hashable(value: Any) -> Any:
     except TypeError:
         return (type(value), id(value))
     return (type(value), value)
+
+
+class _Content:
+    """A large read-only array as a key: equal to one of the same dtype, shape, layout and bits.
+
+    Its hash is of a few elements; all of them are looked at where that of another array is equal.
+    """
+
+    __slots__ = ("array", "hash")
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+        few = array[tuple(np.linspace(0, n - 1, 32).astype(np.int64) for n in array.shape)]
+        self.hash = hash((array.dtype.str, array.shape, few.tobytes()))
+
+    def __hash__(self) -> int:
+        return self.hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Content) or self.hash != other.hash:
+            return False
+        a, b = self.array, other.array
+        if a is b:
+            return True
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        if a.flags.c_contiguous != b.flags.c_contiguous:
+            return False
+        if a.dtype.kind == "c":
+            return a.tobytes() == b.tobytes()
+        bits = f"u{a.dtype.itemsize}"  # NaN equals NaN, and 0.0 is not -0.0
+        return np.array_equal(a.view(bits), b.view(bits))
+
+    def __reduce__(self) -> Any:
+        return _Content, (self.array,)
+
+
+def content_key(array: np.ndarray[Any, Any]) -> Any:
+    """As `constant_key`, but quick for large arrays, which have to be read-only."""
+    if array.dtype == object or array.nbytes <= 256:
+        return constant_key(array)
+    return _Content(array)
 
 
 def constant_key(array: np.ndarray[Any, Any]) -> Any:

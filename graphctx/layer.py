@@ -63,7 +63,7 @@ class Variable(ArrayOperators):
         if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
             dtype = "float32" if array.dtype.kind == "f" else array.dtype
         self.dtype = as_dtype(array.dtype if dtype is None else dtype)
-        self._value = np.array(array, dtype=self.dtype)
+        self._value = np.array(array, dtype=self.dtype, order="C")
         self._value.flags.writeable = False
         self.shape: tuple[int, ...] = self._value.shape
         self.name = name
@@ -111,7 +111,7 @@ class Variable(ArrayOperators):
         if array.shape != self.shape:
             raise LayerError(self.misfit(array.shape))
         # A new array, never a write into the old one: programs keep what they were compiled with.
-        array = np.array(array, dtype=self.dtype)
+        array = np.array(array, dtype=self.dtype, order="C")
         array.flags.writeable = False
         self._value = array
 
@@ -124,6 +124,12 @@ class Variable(ArrayOperators):
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = _in_place
     __ipow__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = _in_place
+
+    def __setstate__(self, state: Any) -> None:
+        # Of a copy, or what was pickled: arrays come back writeable.
+        for name, value in state[1].items():
+            object.__setattr__(self, name, value)
+        self._value.flags.writeable = False
 
     def misfit(self, shape: Any) -> str:
         """Message for a value of another shape."""
@@ -204,6 +210,11 @@ class Layer:
         frame = current.get()
         state["_made_in"] = frame.layer if frame is not None and not _building.get() else None
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What copies and pickles take over: not what holds of this very object.
+        own = {"_added": list(self._added), "_labels": None, "_made_in": None}
+        return {**self.__dict__, **own}
 
     def __setattr__(self, name: str, value: Any) -> None:
         global _structure_version
@@ -391,31 +402,52 @@ class Layer:
         with _build_lock:
             if self.__dict__["_built"]:  # by another thread, while this one waited
                 return
-            build = type(self).build
-            if build is not Layer.build:
-                parameters = list(inspect.signature(build).parameters.values())[1:]
-                variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-                names = self._signature.positional[len(args) :]
-                data = [n for n in names if n not in self._signature.context]
-                given = [*args, *map(kwargs.get, data)]
-                while given and given[-1] is None:
-                    given.pop()
-                shapes = [map_leaves(a, lambda x: tuple(x.shape), _is_tensor) for a in given]
-                count = len(shapes) if variadic else min(len(shapes), len(parameters))
-                token = None
-                frame = current.get()
-                if frame is not None and frame.tracer is not None:
-                    # Weights are made for real, also while tracing.
-                    token = current.set(_untraced(frame))
-                building = _building.set(True)
-                try:
-                    self.build(*shapes[:count])
-                finally:
-                    _building.reset(building)
-                    if token is not None:
-                        current.reset(token)
+            if type(self).build is not Layer.build:
+                self._build_once(*self._build_shapes(args, kwargs))
             self._check_owner()
             self.__dict__["_built"] = True
+
+    def _build_shapes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Any]:
+        """What `build` is given: the shapes of what the layer is called with."""
+        parameters = list(inspect.signature(type(self).build).parameters.values())[1:]
+        variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        required = sum(
+            p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+            for p in parameters
+        )
+        names = self._signature.positional[len(args) :]
+        data = [n for n in names if n not in self._signature.context]
+        given = [*args, *map(kwargs.get, data)]
+        while len(given) > required and given[-1] is None:
+            given.pop()
+        shapes = [map_leaves(a, lambda x: tuple(x.shape), _is_tensor) for a in given]
+        return shapes if variadic else shapes[: len(parameters)]
+
+    def _build_once(self, *shapes: Any) -> None:
+        """Run `build`; one that fails leaves no weights behind."""
+        before = list(self._added)
+        frame = current.get()
+        # Weights are made for real, also while tracing, and what is called or drawn for that does
+        # not count: this call of the layer has the numbers of any later one.
+        token = None if frame is None else current.set(_untraced(frame))
+        building = _building.set(True)
+        try:
+            self.build(*shapes)
+            names = {v.name for v in before} - {None}
+            again = [v.name for v in self._added[len(before) :] if v.name in names]
+            if again:
+                raise LayerError(
+                    f"{current_path() or self.name}: build() has been called already, and would "
+                    f"make {listing(again)} a second time; leave it to the first call of the layer"
+                )
+        except BaseException:
+            self._added[:] = before
+            self.__dict__["_labels"] = None
+            raise
+        finally:
+            _building.reset(building)
+            if token is not None:
+                current.reset(token)
 
     def _check_owner(self) -> None:
         """Refuse a layer with weights that is made anew in every call of another one."""

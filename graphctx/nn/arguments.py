@@ -10,7 +10,7 @@ import numpy as np
 
 from graphctx import ops
 from graphctx.context import current_path
-from graphctx.errors import LayerError, listing, suggest
+from graphctx.errors import DTypeError, LayerError, listing, suggest
 from graphctx.layer import Layer
 from graphctx.spec import Dim, DimLike, as_dtype, dtype_name, same_dim, shape_text
 from graphctx.tensor import ArrayOperators
@@ -96,6 +96,17 @@ def number(
     return float(value)
 
 
+def flag(layer: Layer, what: str, value: Any) -> bool:
+    """Return True or False.
+
+    Raises:
+        LayerError: it is neither: an argument in the place of another, as a rule.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise bad(layer, f"{what} is True or False, got {value!r}")
+    return bool(value)
+
+
 def axis_tuple(layer: Layer, value: Any, what: str = "axis") -> tuple[int, ...]:
     """Return the axes of an integer, or of a list of integers.
 
@@ -109,12 +120,15 @@ def axis_tuple(layer: Layer, value: Any, what: str = "axis") -> tuple[int, ...]:
 
 
 def float_dtype(layer: Layer, value: Any) -> np.dtype[Any]:
-    """Return the floating dtype of a layer's weights and computation.
+    """Return the floating dtype of a layer's weights and computation; float32 for None.
 
     Raises:
-        LayerError: it is another dtype.
+        LayerError: it is another dtype, or none.
     """
-    dtype = as_dtype(value)
+    try:
+        dtype = as_dtype("float32" if value is None else value)
+    except DTypeError as error:
+        raise bad(layer, f"dtype is a floating dtype: {error}") from None
     if dtype.kind != "f":
         raise bad(layer, f"dtype is a floating dtype, got {dtype_name(dtype)!r}")
     return dtype
@@ -291,3 +305,12 @@ def as_floats(layer: Layer, x: Any, dtype: Any = None) -> Any:
         hint = "; convert it with ops.astype(x, 'float32')" if kind in "iub" else ""
         raise bad_call(layer, f"takes a tensor of {wanted}, got {dtype_name(x.dtype)}{hint}")
     return x if dtype is None else ops.astype(x, dtype)
+
+
+def promoted(layer: Layer, x: Any) -> Any:
+    """Return the input as it is if it has floats, else as float32, of which means are, as in Keras.
+
+    Raises:
+        LayerError: it is no tensor, or not one of numbers.
+    """
+    return as_floats(layer, x, None if is_tensor(x) and x.dtype.kind == "f" else "float32")

@@ -44,7 +44,7 @@ class _Attention(Layer):
         others: see the classes.
     """
 
-    attention_output: HeadDense
+    attention_output: HeadDense | None
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class _Attention(Layer):
         if use_gate:
             self.gate = self._projection("gate", num_heads, value_dim, activation="sigmoid")
         self.value = self._projection("value", num_key_value_heads, value_dim)
+        self.attention_output = None  # its size is that of the query: see `build`
         window = None if sliding_window is None else sliding_window - 1
         heads = (num_heads, num_key_value_heads, key_dim, window, rotary_embedding)
         self.dot_product = (
@@ -157,6 +158,7 @@ class _Attention(Layer):
             q, k = self.dot_product.rotated(q, k)
             found = self.dot_product(q, k, v, mask, *options)
         y = found[0] if return_attention_scores else found
+        assert self.attention_output is not None
         y = self.attention_output(y if gate is None else ops.multiply(y, gate))
         if self.output_shape is not None and len(self.output_shape) > 1:
             y = ops.reshape(y, (*query.shape[:2], *self.output_shape))

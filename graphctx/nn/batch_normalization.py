@@ -9,11 +9,12 @@ import numpy as np
 
 from graphctx import ops
 from graphctx.context import Context
-from graphctx.layer import Layer, Variable
+from graphctx.layer import Variable
+from graphctx.nn.affine import Affine
 from graphctx.nn.arguments import (
     as_floats,
     bad,
-    float_dtype,
+    flag,
     is_integer,
     known_size,
     normal_axis,
@@ -26,7 +27,7 @@ from graphctx.nn.arguments import (
 __all__ = ["BatchNorm"]
 
 
-class BatchNorm(Layer):
+class BatchNorm(Affine):
     """Normalizes each channel: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
 
     Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal
@@ -72,8 +73,6 @@ class BatchNorm(Layer):
             channels than the layer was built for, or not of numbers; a mask of another shape.
     """
 
-    gamma: Variable | None
-    beta: Variable | None
     moving_mean: Variable
     moving_variance: Variable
     moving_stddev: Variable
@@ -104,23 +103,18 @@ class BatchNorm(Layer):
             raise bad(self, f"axis is an integer, got {axis!r}")
         self.axis = int(axis)
         self.momentum = number(self, "momentum", momentum, 0, 1)
-        self.epsilon = number(self, "epsilon", epsilon, 0)
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = beta_initializer
-        self.gamma_initializer = gamma_initializer
+        super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, dtype)
         self.moving_mean_initializer = moving_mean_initializer
         self.moving_variance_initializer = moving_variance_initializer
-        self.renorm = renorm
+        self.renorm = flag(self, "renorm", renorm)
         self.renorm_clipping = self._clipping(renorm_clipping)
         self.renorm_momentum = number(self, "renorm_momentum", renorm_momentum, 0, 1)
-        if synchronized:
+        if flag(self, "synchronized", synchronized):
             raise bad(
                 self,
                 "synchronized=True would share statistics between machines, but a program runs on "
                 "one; leave it out",
             )
-        self.dtype = float_dtype(self, dtype)
 
     def _clipping(self, clipping: Any) -> dict[str, float]:
         found = {} if clipping is None else clipping
@@ -141,16 +135,12 @@ class BatchNorm(Layer):
         axis = normal_axis(self, self.axis, len(input_shape))
         channels = known_size(self, input_shape, axis, "number of channels")
 
-        def weight(name: str, initializer: Any, *, trainable: bool = False) -> Variable:
+        def weight(name: str, initializer: Any) -> Variable:
             return self.add_weight(
-                channels, initializer, name=name, trainable=trainable, dtype=self.dtype
+                channels, initializer, name=name, trainable=False, dtype=self.dtype
             )
 
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = weight("gamma", self.gamma_initializer, trainable=True)
-        if self.center:
-            self.beta = weight("beta", self.beta_initializer, trainable=True)
+        self._add_affine((channels,))
         self.moving_mean = weight("moving_mean", self.moving_mean_initializer)
         self.moving_variance = weight("moving_variance", self.moving_variance_initializer)
         if self.renorm:
@@ -177,12 +167,10 @@ class BatchNorm(Layer):
 
     def _by_moving(self, x: Any, axis: int) -> Any:
         # ONNX's BatchNormalization, which has the channels at axis 1, can be folded into the layer
-        # before it. Without gamma or beta it takes constants.
-        channels = self.moving_mean.shape[0]
+        # before it.
         y = ops.batch_norm(
             _moved(x, axis, 1),
-            np.ones(channels, self.dtype) if self.gamma is None else self.gamma.value,
-            np.zeros(channels, self.dtype) if self.beta is None else self.beta.value,
+            *self._gamma_and_beta(),
             self.moving_mean.value,
             self.moving_variance.value,
             epsilon=self.epsilon,

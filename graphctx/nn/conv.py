@@ -12,6 +12,7 @@ from graphctx.nn.arguments import (
     bad,
     bad_call,
     choice,
+    flag,
     float_dtype,
     image_format,
     known_size,
@@ -41,7 +42,6 @@ class _Convolution(Spatial):
 
     def __init__(
         self,
-        *,
         kernel_size: Any,
         strides: Any,
         padding: str,
@@ -51,6 +51,7 @@ class _Convolution(Spatial):
         use_bias: bool,
         bias_initializer: Any,
         dtype: Any,
+        *,
         paddings: tuple[str, ...] = ("valid", "same"),
         strided_dilation: bool = False,
     ) -> None:
@@ -60,7 +61,7 @@ class _Convolution(Spatial):
         self.data_format = image_format(self, data_format)
         self.dilation_rate = self._numbers("dilation_rate", dilation_rate)
         self.activation = get_activation(activation, self)
-        self.use_bias = use_bias
+        self.use_bias = flag(self, "use_bias", use_bias)
         self.bias_initializer = bias_initializer
         self.dtype = float_dtype(self, dtype)
         if not strided_dilation and max(self.strides) > 1 and max(self.dilation_rate) > 1:
@@ -181,17 +182,10 @@ class _Conv(_Convolution):
         self.filters = positive(self, "filters", filters)
         self.groups = positive(self, "groups", groups)
         super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            dtype=dtype,
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, dtype,
             paddings=("valid", "same", "causal") if self.rank == 1 else ("valid", "same"),
-        )
+        )  # fmt: skip
         self.kernel_initializer = kernel_initializer
         if self.filters % self.groups:
             raise bad(self, f"groups={groups} does not divide filters={filters}")
@@ -298,16 +292,9 @@ class _ConvTranspose(_Convolution):
         self.name = name
         self.filters = positive(self, "filters", filters)
         super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            dtype=dtype,
-        )
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, dtype,
+        )  # fmt: skip
         self.kernel_initializer = kernel_initializer
         self.output_padding = None
         if output_padding is not None:
@@ -434,17 +421,9 @@ class _DepthwiseConv(_Convolution):
     ) -> None:
         self.name = name
         super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            dtype=dtype,
-            strided_dilation=True,
-        )
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, dtype, strided_dilation=True,
+        )  # fmt: skip
         self.depth_multiplier = positive(self, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = depthwise_initializer
 
@@ -545,17 +524,9 @@ class _SeparableConv(_Convolution):
         self.name = name
         self.filters = positive(self, "filters", filters)
         super().__init__(
-            kernel_size=kernel_size,
-            strides=strides,
-            padding=padding,
-            data_format=data_format,
-            dilation_rate=dilation_rate,
-            activation=activation,
-            use_bias=use_bias,
-            bias_initializer=bias_initializer,
-            dtype=dtype,
-            strided_dilation=True,
-        )
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            bias_initializer, dtype, strided_dilation=True,
+        )  # fmt: skip
         self.depth_multiplier = positive(self, "depth_multiplier", depth_multiplier)
         self.depthwise_initializer = depthwise_initializer
         self.pointwise_initializer = pointwise_initializer

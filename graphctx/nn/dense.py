@@ -15,6 +15,7 @@ from graphctx.nn.arguments import (
     as_floats,
     bad,
     bad_call,
+    flag,
     float_dtype,
     is_integer,
     known_size,
@@ -69,7 +70,7 @@ class Dense(Layer):
         self.name = name
         self.units = positive(self, "units", units)
         self.activation = get_activation(activation, self)
-        self.use_bias = use_bias
+        self.use_bias = flag(self, "use_bias", use_bias)
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
         self.dtype = float_dtype(self, dtype)

@@ -12,6 +12,7 @@ from graphctx.nn.arguments import (
     as_floats,
     bad,
     bad_call,
+    flag,
     float_dtype,
     number,
     positive,
@@ -137,7 +138,7 @@ class ReversibleEmbedding(Embedding):
         name: str | None = None,
     ) -> None:
         super().__init__(input_dim, output_dim, embeddings_initializer, dtype=dtype, name=name)
-        self.tie_weights = tie_weights
+        self.tie_weights = flag(self, "tie_weights", tie_weights)
         self.reverse_dtype = float_dtype(self, dtype if reverse_dtype is None else reverse_dtype)
         self.logit_soft_cap = logit_soft_cap
         if logit_soft_cap is not None and number(self, "logit_soft_cap", logit_soft_cap, 0) == 0:

@@ -18,7 +18,7 @@ from graphctx.errors import GraphctxError, LayerError, listing
 from graphctx.graph import Node, Returns, Value
 from graphctx.layer import Layer, Variable
 from graphctx.nn.sequential import name_children
-from graphctx.spec import Dim, TensorSpec, as_dim
+from graphctx.spec import Dim, TensorSpec, as_dim, shape_text
 from graphctx.tensor import Recorder, Tensor, no_python_value
 from graphctx.tree import Structure, flatten
 
@@ -82,10 +82,18 @@ def Input(
 
     Returns:
         A tensor to apply layers, operators and `graphctx.ops` to.
+
+    Raises:
+        LayerError: there is neither a shape nor a spec, or the shape is no sequence.
+        ShapeError: a dimension is no number and no name.
     """
     if spec is None:
         if shape is None:
             raise LayerError("Input() needs a shape (without the batch dimension) or a spec")
+        if isinstance(shape, str) or not isinstance(shape, Iterable):
+            raise LayerError(
+                f"Input() takes a shape without the batch dimension, such as (64,), got {shape!r}"
+            )
         spec = TensorSpec((as_dim(batch), *shape), dtype, name)
     node = Node("input", name or spec.name or f"input_{next(_numbers)}")
     node.data = name or spec.name
@@ -135,7 +143,9 @@ class Model(Layer):
         name: of the model.
 
     Raises:
-        LayerError: an output depends on an `Input` that is not listed.
+        LayerError: the inputs are not what `Input` returned, one of them is listed twice, nothing
+            is computed from them, or an output depends on an `Input` that is not listed. In a call:
+            another number or other names of inputs, or an input of another shape.
     """
 
     def __init__(self, inputs: Any = None, outputs: Any = None, name: str | None = None) -> None:
@@ -145,11 +155,17 @@ class Model(Layer):
         if inputs is None or outputs is None:
             raise LayerError("Model() takes both inputs and outputs, or neither (a subclass)")
         self._functional = True
-        leaves, self._input_structure = flatten(inputs, _is_symbolic)
+        leaves, self._input_structure = flatten(inputs, _is_array)
         results, self._output_structure = flatten(outputs, _is_symbolic)
-        for tensor in leaves:
-            if tensor.value.node.kind != "input":
-                raise LayerError("the inputs of a Model are what Input() returned")
+        for leaf in leaves:
+            if not _is_symbolic(leaf) or leaf.value.node.kind != "input":
+                came = "" if _is_symbolic(leaf) else f", got a {type(leaf).__name__}"
+                raise LayerError(f"the inputs of a Model are what Input() returned{came}")
+        if len({leaf.value for leaf in leaves}) < len(leaves):
+            raise LayerError("an Input is listed twice among the inputs of a Model")
+        if not leaves or not results:
+            which = "outputs" if leaves else "inputs"
+            raise LayerError(f"a Model has {which} that are tensors, made by Input() and layers")
         self._inputs = tuple(tensor.value for tensor in leaves)
         self._outputs = tuple(tensor.value for tensor in results)
         self._steps = _steps(self._outputs, self._inputs)
@@ -182,28 +198,44 @@ class Model(Layer):
         """Replay the recorded steps on actual inputs."""
         if not self.__dict__.get("_functional"):
             raise LayerError(f"{type(self).__name__} defines no call()")
-        nest = inputs[0] if len(inputs) == 1 else tuple(inputs)
-        leaves, _ = flatten(nest, _is_array)
-        if len(leaves) != len(self._inputs):
-            raise LayerError(
-                f"{self.name}: the model takes {len(self._inputs)} inputs "
-                f"({listing(str(v.node.name) for v in self._inputs)}), got {len(leaves)}"
-            )
-        if isinstance(nest, dict) and self._input_structure.kind == "dict":
-            missing = set(self._input_structure.data) - set(nest)
-            if missing:
-                raise LayerError(f"{self.name}: inputs {listing(missing)} are missing")
-            leaves = [nest[key] for key in self._input_structure.data]
+        leaves = self._arrays(inputs[0] if len(inputs) == 1 else tuple(inputs))
         for value, leaf in zip(self._inputs, leaves, strict=True):
-            if len(value.shape) != len(leaf.shape):
+            if not _fits(leaf.shape, value.shape):
                 raise LayerError(
-                    f"{self.name}: input {value.node.name!r} has {len(value.shape)} dimensions "
-                    f"{list(value.shape)}, got {list(leaf.shape)}"
+                    f"{self.name}: input {value.node.name!r} is {shape_text(value.shape)}, got "
+                    f"{shape_text(leaf.shape)}"
                 )
         known: dict[Value, Any] = dict(zip(self._inputs, leaves, strict=True))
         for step in self._steps:
             _replay(step, known)
         return self._output_structure.build(known[v] for v in self._outputs)
+
+    def _arrays(self, nest: Any) -> list[Any]:
+        """What the model is called with, in the order of its inputs."""
+        names = [value.node.data for value in self._inputs]
+        if self._input_structure.kind == "dict":
+            names = list(self._input_structure.data)
+        if isinstance(nest, dict) and None not in names:
+            if set(nest) != set(names):
+                raise LayerError(
+                    f"{self.name}: the model takes inputs {listing(names)}, got {listing(nest)}"
+                )
+            nest = [nest[name] for name in names]
+        leaves, _ = flatten(nest, _is_array)
+        if len(leaves) != len(self._inputs):
+            raise LayerError(
+                f"{self.name}: the model takes {len(self._inputs)} inputs "
+                f"({listing(str(v.node.name) for v in self._inputs)}), got {len(leaves)} arrays"
+            )
+        return leaves
+
+
+def _fits(shape: Sequence[Any], declared: Sequence[Any]) -> bool:
+    """Whether a shape has the rank declared, and its numbers where both have a number."""
+    return len(shape) == len(declared) and all(
+        isinstance(n, Dim) or isinstance(own, Dim) or n == own
+        for n, own in zip(shape, declared, strict=True)
+    )
 
 
 def _replay(step: Node, known: dict[Value, Any]) -> None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from graphctx import ops
-from graphctx.layer import Layer, Variable
+from graphctx.nn.affine import Affine
 from graphctx.nn.arguments import (
     as_floats,
     bad,
     bad_call,
-    float_dtype,
     is_integer,
     known_size,
     normal_axis,
-    number,
     require_shape,
     require_size,
 )
@@ -25,7 +21,7 @@ from graphctx.spec import shape_text
 __all__ = ["GroupNorm", "InstanceNorm"]
 
 
-class GroupNorm(Layer):
+class GroupNorm(Affine):
     """Normalizes groups of channels: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
 
     Wu and He, "Group normalization" (2018), with Keras's conventions: neighbouring channels form a
@@ -55,9 +51,6 @@ class GroupNorm(Layer):
             of numbers.
     """
 
-    gamma: Variable | None
-    beta: Variable | None
-
     def __init__(
         self,
         groups: int = 32,
@@ -78,12 +71,7 @@ class GroupNorm(Layer):
         if not is_integer(axis) or axis == 0:
             raise bad(self, f"axis is an integer other than 0, which is the batch, got {axis!r}")
         self.axis = int(axis)
-        self.epsilon = number(self, "epsilon", epsilon, 0)
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = beta_initializer
-        self.gamma_initializer = gamma_initializer
-        self.dtype = float_dtype(self, dtype)
+        super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, dtype)
 
     def build(self, input_shape: Any) -> None:
         """Create gamma and beta."""
@@ -97,15 +85,7 @@ class GroupNorm(Layer):
                 f"input {shape_text(input_shape)}",
             )
         self._size = channels
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                channels, self.gamma_initializer, name="gamma", dtype=self.dtype
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                channels, self.beta_initializer, name="beta", dtype=self.dtype
-            )
+        self._add_affine((channels,))
 
     def _channels(self, rank: int) -> int:
         axis = normal_axis(self, self.axis, rank)
@@ -119,8 +99,7 @@ class GroupNorm(Layer):
         axis = self._channels(x.ndim)
         channels = self._size
         require_size(self, x.shape, axis, channels, "channels")
-        gamma = np.ones(channels, self.dtype) if self.gamma is None else self.gamma.value
-        beta = np.zeros(channels, self.dtype) if self.beta is None else self.beta.value
+        gamma, beta = self._gamma_and_beta()
         # ONNX's operators have the channels at axis 1.
         x = x if axis == 1 else ops.moveaxis(x, axis, 1)
         # Of one channel a group onnxruntime has a kernel of its own, but not without space.
@@ -172,13 +151,6 @@ class InstanceNorm(GroupNorm):
         name: str | None = None,
     ) -> None:
         super().__init__(
-            -1,
-            axis,
-            epsilon,
-            center,
-            scale,
-            beta_initializer,
-            gamma_initializer,
-            dtype=dtype,
-            name=name,
-        )
+            -1, axis, epsilon, center, scale, beta_initializer, gamma_initializer,
+            dtype=dtype, name=name,
+        )  # fmt: skip

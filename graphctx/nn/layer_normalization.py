@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from graphctx import ops
 from graphctx.layer import Layer, Variable
+from graphctx.nn.affine import Affine
 from graphctx.nn.arguments import (
     as_floats,
     axis_tuple,
@@ -58,7 +57,7 @@ class _ByExample(Layer):
         raise NotImplementedError
 
 
-class LayerNorm(_ByExample):
+class LayerNorm(_ByExample, Affine):
     """Normalizes each example: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
 
     Ba, Kiros and Hinton, "Layer normalization" (2016), with Keras's conventions: mean and
@@ -86,9 +85,6 @@ class LayerNorm(_ByExample):
             of them than the layer was built for, or not of numbers.
     """
 
-    gamma: Variable | None
-    beta: Variable | None
-
     def __init__(
         self,
         axis: Any = -1,
@@ -103,34 +99,17 @@ class LayerNorm(_ByExample):
     ) -> None:
         self.name = name
         self.axis = axis_tuple(self, axis)
-        self.epsilon = number(self, "epsilon", epsilon, 0)
-        self.center = center
-        self.scale = scale
-        self.beta_initializer = beta_initializer
-        self.gamma_initializer = gamma_initializer
-        self.dtype = float_dtype(self, dtype)
+        super().__init__(epsilon, center, scale, beta_initializer, gamma_initializer, dtype)
 
     def build(self, input_shape: Any) -> None:
         """Create gamma and beta."""
         self._note_sizes(input_shape)
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                self._sizes, self.gamma_initializer, name="gamma", dtype=self.dtype
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                self._sizes, self.beta_initializer, name="beta", dtype=self.dtype
-            )
+        self._add_affine(self._sizes)
 
     def _normalize_last(self, x: Any, count: int) -> Any:
-        return ops.layer_norm(
-            x,
-            np.ones(self._sizes, self.dtype) if self.gamma is None else self.gamma.value,
-            None if self.beta is None else self.beta.value,
-            axis=-count,
-            epsilon=self.epsilon,
-        )
+        gamma, beta = self._gamma_and_beta()
+        beta = beta if self.center else None  # which LayerNormalization may lack
+        return ops.layer_norm(x, gamma, beta, axis=-count, epsilon=self.epsilon)
 
 
 class RMSNorm(_ByExample):

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from graphctx import ops
 from graphctx.layer import Layer
-from graphctx.nn.arguments import bad, bad_call, is_integer, is_tensor, normal_axis
-from graphctx.spec import same_dim, shape_text
+from graphctx.nn.arguments import (
+    bad,
+    bad_call,
+    flag,
+    is_integer,
+    is_tensor,
+    normal_axis,
+    promoted,
+)
+from graphctx.nn.docstrings import continue_docstring
+from graphctx.spec import dtype_name, same_dim, shape_text
 
 __all__ = [
     "Add",
@@ -36,7 +45,10 @@ def _require_tensors(layer: Layer, inputs: Any, count: int | None = None) -> Non
 
 
 def _require_batch(layer: Layer, inputs: Any, least: int) -> None:
-    """Check that tensors have so many dimensions, and the first one alike."""
+    """Check that tensors of numbers have so many dimensions, and the first one alike."""
+    for x in inputs:
+        if x.dtype.kind not in "biuf":
+            raise bad_call(layer, f"takes tensors of numbers, got {dtype_name(x.dtype)}")
     shapes = [x.shape for x in inputs]
     if any(len(shape) < least for shape in shapes):
         layout = "[batch, ...]" if least == 1 else "[batch, ..., features]"
@@ -53,9 +65,31 @@ def _listed(inputs: Any) -> str:
 
 
 class _Elementwise(Layer):
-    """What the layers share that compute element by element."""
+    """What the layers share that compute element by element.
 
-    _count: int | None = None
+    Args:
+        name: of the layer.
+
+    Input a list of {tensors} [batch, ...] of one batch size; output as they broadcast. A tensor of
+    fewer dimensions than another one gets axes of size 1 after the batch.
+
+    Raises:
+        LayerError: it is called with anything else, or with tensors not of numbers.
+        ShapeError: the tensors do not broadcast.
+    """
+
+    _function: ClassVar[Callable[[Any, Any], Any]]
+    _count: ClassVar[int | None]
+
+    def __init_subclass__(
+        cls, function: Any = None, count: int | None = None, **options: Any
+    ) -> None:
+        super().__init_subclass__(**options)
+        if function is None:
+            return
+        cls._function = staticmethod(function)
+        cls._count = count
+        continue_docstring(cls, tensors="tensors" if count is None else f"{count} tensors")
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
@@ -69,7 +103,7 @@ class _Elementwise(Layer):
         return self._merge([_widened(x, rank) for x in inputs])
 
     def _merge(self, inputs: list[Any]) -> Any:
-        raise NotImplementedError
+        return functools.reduce(self._function, inputs)
 
 
 def _widened(x: Any, rank: int) -> Any:
@@ -79,118 +113,31 @@ def _widened(x: Any, rank: int) -> Any:
     return ops.expand_dims(x, tuple(range(1, 1 + rank - x.ndim)))
 
 
-def _folded(function: Callable[[Any, Any], Any], inputs: list[Any]) -> Any:
-    return functools.reduce(function, inputs)
+class Add(_Elementwise, function=ops.add):
+    """Sum of tensors, element by element."""
 
 
-class Add(_Elementwise):
-    """Sum of tensors, element by element.
+class Subtract(_Elementwise, function=ops.subtract, count=2):
+    """Difference of two tensors, element by element."""
 
-    Args:
-        name: of the layer.
 
-    Input a list of tensors [batch, ...] of one batch size; output as they broadcast. A tensor of
-    fewer dimensions than another one gets axes of size 1 after the batch.
+class Multiply(_Elementwise, function=ops.multiply):
+    """Product of tensors, element by element."""
 
-    Raises:
-        LayerError: it is called with anything else.
-        ShapeError: the tensors do not broadcast.
-    """
+
+class Average(_Elementwise, function=ops.add):
+    """Mean of tensors, element by element. That of integers is float32, as in Keras."""
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return _folded(ops.add, inputs)
+        return super()._merge([promoted(self, x) for x in inputs]) / len(inputs)
 
 
-class Subtract(_Elementwise):
-    """Difference of two tensors, element by element.
-
-    Args:
-        name: of the layer.
-
-    Input a list of two tensors [batch, ...] of one batch size; output as they broadcast. A tensor
-    of fewer dimensions than the other one gets axes of size 1 after the batch.
-
-    Raises:
-        LayerError: it is called with anything else.
-        ShapeError: the tensors do not broadcast.
-    """
-
-    _count = 2
-
-    def _merge(self, inputs: list[Any]) -> Any:
-        return _folded(ops.subtract, inputs)
+class Maximum(_Elementwise, function=ops.maximum):
+    """The largest of tensors, element by element."""
 
 
-class Multiply(_Elementwise):
-    """Product of tensors, element by element.
-
-    Args:
-        name: of the layer.
-
-    Input a list of tensors [batch, ...] of one batch size; output as they broadcast. A tensor of
-    fewer dimensions than another one gets axes of size 1 after the batch.
-
-    Raises:
-        LayerError: it is called with anything else.
-        ShapeError: the tensors do not broadcast.
-    """
-
-    def _merge(self, inputs: list[Any]) -> Any:
-        return _folded(ops.multiply, inputs)
-
-
-class Average(_Elementwise):
-    """Mean of tensors, element by element.
-
-    Args:
-        name: of the layer.
-
-    Input a list of tensors [batch, ...] of one batch size; output as they broadcast, floats. A
-    tensor of fewer dimensions than another one gets axes of size 1 after the batch.
-
-    Raises:
-        LayerError: it is called with anything else.
-        ShapeError: the tensors do not broadcast.
-    """
-
-    def _merge(self, inputs: list[Any]) -> Any:
-        return _folded(ops.add, inputs) / len(inputs)
-
-
-class Maximum(_Elementwise):
-    """The largest of tensors, element by element.
-
-    Args:
-        name: of the layer.
-
-    Input a list of tensors [batch, ...] of one batch size; output as they broadcast. A tensor of
-    fewer dimensions than another one gets axes of size 1 after the batch.
-
-    Raises:
-        LayerError: it is called with anything else.
-        ShapeError: the tensors do not broadcast.
-    """
-
-    def _merge(self, inputs: list[Any]) -> Any:
-        return _folded(ops.maximum, inputs)
-
-
-class Minimum(_Elementwise):
-    """The smallest of tensors, element by element.
-
-    Args:
-        name: of the layer.
-
-    Input a list of tensors [batch, ...] of one batch size; output as they broadcast. A tensor of
-    fewer dimensions than another one gets axes of size 1 after the batch.
-
-    Raises:
-        LayerError: it is called with anything else.
-        ShapeError: the tensors do not broadcast.
-    """
-
-    def _merge(self, inputs: list[Any]) -> Any:
-        return _folded(ops.minimum, inputs)
+class Minimum(_Elementwise, function=ops.minimum):
+    """The smallest of tensors, element by element."""
 
 
 # -- along axes -----------------------------------------------------------------------------------
@@ -249,7 +196,7 @@ class Dot(Layer):
         if 0 in pair:
             raise bad(self, f"axes names 0, which is the batch: {axes!r}")
         self.axes = (int(pair[0]), int(pair[1]))
-        self.normalize = normalize
+        self.normalize = flag(self, "normalize", normalize)
 
     def call(self, inputs: Any) -> Any:
         """Multiply a list of two tensors; see the class."""
@@ -264,7 +211,8 @@ class Dot(Layer):
                 f"batch, got {_listed(inputs)}",
             )
         if self.normalize:
-            x, y = ops.unit_norm(x, axis=i), ops.unit_norm(y, axis=j)
+            x = ops.unit_norm(promoted(self, x), axis=i)
+            y = ops.unit_norm(promoted(self, y), axis=j)
         if x.ndim == y.ndim == 2:
             return ops.sum(x * y, axis=1, keepdims=True)
         rows, columns = _without(x.shape, i), _without(y.shape, j)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphctx import ops
-from graphctx.nn.arguments import as_floats, bad_call, choice, image_format, require_mask
+from graphctx.nn.arguments import bad_call, choice, flag, image_format, promoted, require_mask
 from graphctx.nn.space import Spatial, shape_of, window_padding
 from graphctx.spec import is_static, shape_text
 
@@ -52,7 +52,7 @@ class _Pooling(Spatial):
     Raises:
         LayerError: a bad argument, or an input in another layout.
         ShapeError: the {thing} is smaller than a window.
-        DTypeError: it is not of numbers, or for a mean not of floats.
+        DTypeError: it is not of numbers.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class _MaxPooling(_Pooling):
 
 class _AveragePooling(_Pooling):
     def _reduced(self, x: Any, **windows: Any) -> Any:
-        return ops.average_pool(x, self.pool_size, **windows)
+        return ops.average_pool(promoted(self, x), self.pool_size, **windows)
 
 
 class MaxPooling1D(_MaxPooling, rank=1):
@@ -145,7 +145,7 @@ class _GlobalPooling(Spatial):
     ) -> None:
         self.name = name
         self.data_format = image_format(self, data_format)
-        self.keepdims = bool(keepdims)
+        self.keepdims = flag(self, "keepdims", keepdims)
 
     def call(self, x: Any) -> Any:
         """Reduce all axes of space; see the class."""
@@ -158,7 +158,7 @@ class _GlobalPooling(Spatial):
 
 class _GlobalAveragePooling(_GlobalPooling):
     def _reduced(self, x: Any) -> Any:
-        return ops.mean(x, axis=self._space_axes, keepdims=self.keepdims)
+        return ops.mean(promoted(self, x), axis=self._space_axes, keepdims=self.keepdims)
 
 
 class _GlobalMaxPooling(_GlobalPooling):
@@ -181,6 +181,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling, rank=1):
         self._require_layout(shape)
         [steps] = self._space_axes
         require_mask(self, mask, (shape[0], shape[steps]), least=2)
+        x = promoted(self, x)
         mask = ops.expand_dims(ops.astype(mask, "bool"), self._channel_axis)
         kept = ops.where(mask, x, ops.zeros_like(x))
         total = ops.sum(kept, axis=steps, keepdims=self.keepdims)
@@ -226,8 +227,7 @@ class _AdaptivePooling(Spatial):
     all 1.
 
     Raises:
-        LayerError: a bad argument; an input in another layout, with a symbolic size of space, or
-            for a mean not of floats.
+        LayerError: a bad argument; an input in another layout, or with a symbolic size of space.
     """
 
     def __init__(
@@ -302,7 +302,7 @@ def _places(starts: Any, ends: Any) -> Any:
 
 class _AdaptiveAveragePooling(_AdaptivePooling):
     def call(self, x: Any) -> Any:
-        return super().call(as_floats(self, x))
+        return super().call(promoted(self, x))
 
     def _whole(self, x: Any) -> Any:
         return ops.mean(x, axis=self._space_axes, keepdims=True)

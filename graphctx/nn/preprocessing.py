@@ -15,6 +15,7 @@ from graphctx.nn.arguments import (
     bad,
     bad_call,
     choice,
+    flag,
     float_dtype,
     is_integer,
     is_tensor,
@@ -38,6 +39,8 @@ def _numbers(layer: Layer, what: str, value: Any, dtype: Any) -> Any:
     array = np.asarray(value)
     if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
         raise bad(layer, f"{what} is a number or an array of numbers, got {value!r}")
+    if array.size and abs(array).max() > np.finfo(dtype).max:
+        raise bad(layer, f"{what} is more than {dtype} can hold: {value!r}")
     return array.astype(dtype)
 
 
@@ -115,8 +118,9 @@ class Normalization(Layer):
         name: str | None = None,
     ) -> None:
         self.name = name
-        self.axis = () if axis is None or axis == () else axis_tuple(self, axis)
-        self.invert = invert
+        is_none = axis is None or (isinstance(axis, (tuple, list)) and not axis)
+        self.axis = () if is_none else axis_tuple(self, axis)
+        self.invert = flag(self, "invert", invert)
         self.dtype = float_dtype(self, dtype)
         if (mean is None) != (variance is None):
             raise bad(self, "mean and variance are given together, or none of them")
@@ -198,8 +202,8 @@ class Normalization(Layer):
                 to iterate over, also of tuples, of which the first part is taken.
 
         Raises:
-            LayerError: mean and variance are given, there is no data, or it has another shape than
-                the layer was built for.
+            LayerError: mean and variance are given, there is no data, NaN or infinity in it, or it
+                has another shape than the layer was built for.
         """
         if self._given is not None:
             raise bad(self, "adapt() would replace the mean and variance that are given")
@@ -240,7 +244,10 @@ def _batches(layer: Layer, data: Any) -> Iterable[Any]:
         batch = item[0] if isinstance(item, tuple) else item
         if not isinstance(batch, np.ndarray) or batch.dtype.kind not in "biuf":
             raise bad(layer, f"adapt() takes arrays of numbers, got {batch!r}")
-        yield batch
+        if not np.isfinite(batch).all():
+            raise bad(layer, "adapt() got NaN or infinity; drop or replace them first")
+        if batch.size:
+            yield batch
 
 
 # -- categories -----------------------------------------------------------------------------------
@@ -386,7 +393,8 @@ class Discretization(Layer):
             self.bin_boundaries = self._ascending(bin_boundaries)
 
     def _ascending(self, given: Any) -> list[float]:
-        values = list(given) if isinstance(given, (list, tuple, np.ndarray)) else []
+        is_list = isinstance(given, (list, tuple)) or (isinstance(given, np.ndarray) and given.ndim)
+        values = list(given) if is_list else []
         numbers = [isinstance(v, (float, np.floating)) or is_integer(v) for v in values]
         if not values or not all(numbers) or not np.all(np.diff(np.asarray(values, float)) >= 0):
             raise bad(self, f"bin_boundaries are numbers in ascending order, got {given!r}")
@@ -397,7 +405,8 @@ class Discretization(Layer):
         if self.bin_boundaries is None:
             raise bad_call(self, "does not know its boundaries yet: call adapt(data) first")
         x = as_floats(self, x, self.dtype)
-        boundaries = np.asarray(self.bin_boundaries, self.dtype)
+        with np.errstate(over="ignore"):  # infinity is beyond what the dtype holds, too
+            boundaries = np.asarray(self.bin_boundaries, self.dtype)
         below = ops.expand_dims(x, -1) < boundaries
         numbers = ops.sum(ops.astype(ops.logical_not(below), "int32"), axis=-1, dtype="int32")
         if self.output_mode == "int":
@@ -412,7 +421,7 @@ class Discretization(Layer):
             data: an array of numbers, or batches of them; see `Normalization.adapt`.
 
         Raises:
-            LayerError: the boundaries are given, or there is no data.
+            LayerError: the boundaries are given, there is no data, or NaN or infinity in it.
         """
         if self.num_bins is None:
             raise bad(self, "adapt() would replace the bin_boundaries that are given")

@@ -15,6 +15,7 @@ from graphctx.nn.arguments import (
     as_floats,
     bad,
     bad_call,
+    flag,
     is_tensor,
     known_size,
     require_shape,
@@ -27,7 +28,6 @@ from graphctx.nn.recurrent_cells import (
     SimpleRNNCell,
     StackedRNNCells,
     Stepper,
-    build_sublayer,
     dtype_of,
     onnx_activations,
     require_cell,
@@ -35,6 +35,7 @@ from graphctx.nn.recurrent_cells import (
     sizes_of,
     stepper_of,
 )
+from graphctx.nn.sublayers import build_sublayer
 from graphctx.spec import Dim, dtype_name, same_dim, shape_text
 
 __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
@@ -104,12 +105,12 @@ class RNN(Layer):
             cell = StackedRNNCells(cell)
         require_cell(self, cell)
         self.cell = cell
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
-        self.unroll = unroll
-        self.zero_output_for_mask = zero_output_for_mask
+        self.return_sequences = flag(self, "return_sequences", return_sequences)
+        self.return_state = flag(self, "return_state", return_state)
+        self.go_backwards = flag(self, "go_backwards", go_backwards)
+        self.stateful = flag(self, "stateful", stateful)
+        self.unroll = flag(self, "unroll", unroll)
+        self.zero_output_for_mask = flag(self, "zero_output_for_mask", zero_output_for_mask)
         self.states: Any = None
 
     @property

@@ -9,14 +9,17 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from graphctx import ops
-from graphctx.context import NO_VALUES, Context, Frame, current
+from graphctx.context import Context
 from graphctx.layer import Layer, Variable
 from graphctx.nn.activation import get_activation, leaky_relu
 from graphctx.nn.arguments import (
     as_floats,
     bad,
     bad_call,
+    flag,
     float_dtype,
+    is_integer,
+    is_tensor,
     known_size,
     no_seed,
     number,
@@ -24,6 +27,7 @@ from graphctx.nn.arguments import (
     require_shape,
     require_size,
 )
+from graphctx.nn.sublayers import build_sublayer
 from graphctx.spec import DimLike, same_dim, shape_text
 
 __all__ = ["GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"]
@@ -117,7 +121,7 @@ class Cell(Layer):
         self.name = name
         self.units = positive(self, "units", units)
         self.activation = get_activation(activation, self)
-        self.use_bias = use_bias
+        self.use_bias = flag(self, "use_bias", use_bias)
         self.kernel_initializer = kernel_initializer
         self.recurrent_initializer = recurrent_initializer
         self.bias_initializer = bias_initializer
@@ -293,6 +297,9 @@ def require_states(layer: Layer, cell: Any, given: Any, batch: DimLike) -> list[
 
 
 def _state(layer: Layer, size: int, state: Any, batch: DimLike, dtype: Any) -> Any:
+    if not is_tensor(state):
+        came = type(state).__name__
+        raise bad_call(layer, f"takes a state {shape_text((batch, size))}, got a {came}")
     state = as_floats(layer, state, dtype)
     if state.ndim != 2 or not (same_dim(state.shape[0], batch) and state.shape[1] == size):
         wanted, came = shape_text((batch, size)), shape_text(state.shape)
@@ -440,7 +447,7 @@ class LSTMCell(Cell):
             bias_initializer, dropout, recurrent_dropout, seed, dtype, name,
         )  # fmt: skip
         self.recurrent_activation = get_activation(recurrent_activation, self)
-        self.unit_forget_bias = unit_forget_bias
+        self.unit_forget_bias = flag(self, "unit_forget_bias", unit_forget_bias)
 
     def build(self, input_shape: Any) -> None:
         """Create the weights."""
@@ -535,7 +542,7 @@ class GRUCell(Cell):
             bias_initializer, dropout, recurrent_dropout, seed, dtype, name,
         )  # fmt: skip
         self.recurrent_activation = get_activation(recurrent_activation, self)
-        self.reset_after = reset_after
+        self.reset_after = flag(self, "reset_after", reset_after)
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -626,8 +633,14 @@ class StackedRNNCells(Layer):
 
     def call(self, inputs: Any, states: Any) -> Any:
         """One step of every cell."""
+        listed = list(states) if isinstance(states, (list, tuple)) else [states]
+        count = len(self.cells)
+        if len(listed) != count:
+            raise bad_call(
+                self, f"takes a list of the states of each of {count} cells, got {len(listed)}"
+            )
         new = []
-        for cell, state in zip(self.cells, states, strict=True):
+        for cell, state in zip(self.cells, listed, strict=True):
             inputs, state = cell(inputs, state)
             new.append(state)
         return inputs, new
@@ -655,21 +668,17 @@ def stepper_of(cell: Any, batch: DimLike, features: DimLike, *, training: bool) 
         return cell.stepper(batch, features, training=training)
 
     def step(x: Any, states: list[Any]) -> tuple[Any, list[Any]]:
-        output, new = cell(x, states)
-        return output, list(new) if isinstance(new, (list, tuple)) else [new]
+        result = cell(x, states)
+        if not isinstance(result, (tuple, list)) or len(result) != 2:
+            came = type(result).__name__
+            raise bad_call(cell, f"is to return its output and a list of new states, got a {came}")
+        output, new = result
+        new = list(new) if isinstance(new, (list, tuple)) else [new]
+        if len(new) != len(states):
+            raise bad_call(cell, f"is to return {len(states)} new states, got {len(new)}")
+        return output, new
 
     return step
-
-
-def build_sublayer(layer: Layer, shape: Any) -> None:
-    """Build a layer under its own path, for one that uses its weights without calling it."""
-    if not layer._built:
-        token = current.set(Frame(current.get(), layer, NO_VALUES))
-        try:
-            layer.build(shape)
-        finally:
-            current.reset(token)
-        layer._built = True
 
 
 def require_cell(layer: Layer, cell: Any) -> None:
@@ -682,3 +691,15 @@ def require_cell(layer: Layer, cell: Any) -> None:
     if not isinstance(cell, Layer) or not all(hasattr(cell, name) for name in sizes):
         hint = "; create it first" if isinstance(cell, type) else ""
         raise bad(layer, f"a cell is a layer with state_size and output_size, got {cell!r}{hint}")
+    if not _are_sizes(cell.state_size):
+        raise bad(
+            layer,
+            f"a cell's state_size is a positive integer, or a list of them, got "
+            f"{cell.state_size!r} of {cell!r}",
+        )
+
+
+def _are_sizes(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_are_sizes, value))
+    return is_integer(value) and value >= 1

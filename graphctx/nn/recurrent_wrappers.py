@@ -10,8 +10,10 @@ from graphctx.context import Context
 from graphctx.layer import Layer
 from graphctx.nn.arguments import bad, bad_call, is_tensor, require_shape
 from graphctx.nn.recurrent import RNN, MaskedSteps, as_time_mask, onnx_operator
-from graphctx.nn.recurrent_cells import Cell, build_sublayer, require_states, sizes_of
+from graphctx.nn.recurrent_cells import Cell, require_states, sizes_of
+from graphctx.nn.sublayers import build_sublayer, require_layer
 from graphctx.spec import same_shape, shape_text
+from graphctx.tree import map_leaves
 
 __all__ = ["Bidirectional", "TimeDistributed"]
 
@@ -59,12 +61,10 @@ class Bidirectional(Layer):
         name: str | None = None,
     ) -> None:
         self.name = name
-        given: Any
-        for what, given in (("layer", layer), ("backward_layer", backward_layer)):
-            if given is not None and not isinstance(given, RNN):
-                hint = "; create it first" if isinstance(given, type) else ""
-                raise bad(self, f"{what} is a recurrent layer, got {given!r}{hint}")
-        if merge_mode not in MERGE_MODES:
+        self._require_recurrent("layer", layer)
+        if backward_layer is not None:
+            self._require_recurrent("backward_layer", backward_layer)
+        if not (merge_mode is None or isinstance(merge_mode, str)) or merge_mode not in MERGE_MODES:
             known = ", ".join(map(repr, MERGE_MODES))
             raise bad(self, f"merge_mode is one of {known}, got {merge_mode!r}")
         if layer._built:
@@ -83,6 +83,11 @@ class Bidirectional(Layer):
         self._check_alike()
         for direction in (self.forward_layer, self.backward_layer):
             direction.zero_output_for_mask = direction.return_sequences
+
+    def _require_recurrent(self, what: str, given: Any) -> None:
+        if not isinstance(given, RNN):
+            hint = "; create it first" if isinstance(given, type) else ""
+            raise bad(self, f"{what} is a recurrent layer, got {given!r}{hint}")
 
     def _check_alike(self) -> None:
         forward, backward = self.forward_layer, self.backward_layer
@@ -219,7 +224,7 @@ class TimeDistributed(Layer):
         layer: that is given.
 
     Called with x [batch, time, ...] and optionally a mask [batch, time, ...], which the layer then
-    is given too; returns [batch, time, ...], or a tuple or list of such.
+    is given too; returns [batch, time, ...], or a nest of such.
 
     Raises:
         LayerError: `layer` is none; an input of less than 3 dimensions, or a mask of other sizes.
@@ -227,10 +232,7 @@ class TimeDistributed(Layer):
 
     def __init__(self, layer: Any, *, name: str | None = None) -> None:
         self.name = name
-        if not isinstance(layer, Layer):
-            hint = "; create it first" if isinstance(layer, type) else ""
-            raise bad(self, f"wraps a layer, got {layer!r}{hint}")
-        self.layer = layer
+        self.layer = require_layer(self, layer)
 
     def call(self, x: Any, mask: Any = None) -> Any:
         """Apply the layer; see the class."""
@@ -243,15 +245,13 @@ class TimeDistributed(Layer):
                 came = shape_text(mask.shape) if is_tensor(mask) else f"a {type(mask).__name__}"
                 raise bad_call(self, f"takes a mask {shape_text(x.shape[:2])} and more, got {came}")
             options["mask"] = _one_batch(mask)
-        return _apart(self.layer(_one_batch(x), **options), x.shape[1])
+        time = x.shape[1]
+        return map_leaves(
+            self.layer(_one_batch(x), **options),
+            lambda y: ops.reshape(y, (-1, time, *y.shape[1:])),
+            is_tensor,
+        )
 
 
 def _one_batch(x: Any) -> Any:
     return ops.reshape(x, (-1, *x.shape[2:]))
-
-
-def _apart(y: Any, time: Any) -> Any:
-    """Outputs of one batch as [batch, time, ...]."""
-    if isinstance(y, (tuple, list)):
-        return type(y)(_apart(part, time) for part in y)
-    return ops.reshape(y, (-1, time, *y.shape[1:]))

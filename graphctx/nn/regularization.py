@@ -19,6 +19,7 @@ from graphctx.nn.arguments import (
     number,
     require_shape,
 )
+from graphctx.nn.space import Spatial
 from graphctx.spec import shape_text
 
 __all__ = [
@@ -119,12 +120,36 @@ class Dropout(Layer):
         return ops.dropout(x, self.rate, mask_shape(self, self.noise_shape, x))
 
 
-class _SpatialDropout(Layer):
-    """Drops whole channels of an example: what the layers for 1 to 3 dimensions share."""
+class _SpatialDropout(Spatial):
+    """Sets whole channels to 0 at random while training.
 
-    _space: str
+    The others are scaled by `1 / (1 - rate)`. Tompson et al., "Efficient object localization using
+    convolutional networks" (2014).
 
-    def __init__(self, rate: float, data_format: str | None, seed: None, name: str | None) -> None:
+    Args:
+        rate: probability of a channel of an example to become 0, from 0 to 1.
+        data_format: "channels_last" (also None): {channels_last};
+            "channels_first": {channels_first}.
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
+        name: of the layer.
+
+    Context:
+        training (bool, default False): whether channels are dropped.
+
+    Input of floats, output alike. All dimensions may be symbolic.
+
+    Raises:
+        LayerError: a rate outside [0, 1], an unknown data_format, a seed, or another input.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
         self.name = name
         self.rate = number(self, "rate", rate, 0, 1)
         self.data_format = image_format(self, data_format)
@@ -133,23 +158,18 @@ class _SpatialDropout(Layer):
     def call(self, x: Any, *, training: Context[bool] = False) -> Any:
         """Drop channels of x while training; return x itself otherwise."""
         x = as_floats(self, x)
-        last = self.data_format == "channels_last"
-        rank = self._space.count(",") + 3
-        layout = (
-            f"[batch, {self._space}, channels]" if last else f"[batch, channels, {self._space}]"
-        )
-        require_shape(self, x.shape, layout, least=rank, most=rank)
+        self._require_layout(x.shape)
         if not training or self.rate == 0:
             return x
-        channels = rank - 1 if last else 1
-        shape = [n if i in (0, channels) else 1 for i, n in enumerate(x.shape)]
+        shape = [1 if axis in self._space_axes else n for axis, n in enumerate(x.shape)]
         return ops.dropout(x, self.rate, shape)
 
 
 class SpatialDropout1D(_SpatialDropout):
-    """Sets whole channels of sequences to 0 while training, scales others by `1 / (1 - rate)`.
+    """Sets whole channels of sequences to 0 at random while training.
 
-    Tompson et al., "Efficient object localization using convolutional networks" (2014).
+    The others are scaled by `1 / (1 - rate)`. Tompson et al., "Efficient object localization using
+    convolutional networks" (2014).
 
     Args:
         rate: probability of a channel of an example to become 0, from 0 to 1.
@@ -165,78 +185,18 @@ class SpatialDropout1D(_SpatialDropout):
         LayerError: a rate outside [0, 1], a seed, or another input.
     """
 
-    _space = "steps"
+    rank = 1
 
     def __init__(self, rate: float, seed: None = None, *, name: str | None = None) -> None:
-        super().__init__(rate, None, seed, name)
+        super().__init__(rate, None, seed, name=name)
 
 
-class SpatialDropout2D(_SpatialDropout):
-    """Sets whole channels of images to 0 while training, scales others by `1 / (1 - rate)`.
-
-    Tompson et al., "Efficient object localization using convolutional networks" (2014).
-
-    Args:
-        rate: probability of a channel of an example to become 0, from 0 to 1.
-        data_format: "channels_last" (also None) or "channels_first".
-        seed: must be None. The numbers follow from the program's seed and the layer's path.
-        name: of the layer.
-
-    Context:
-        training (bool, default False): whether channels are dropped.
-
-    Input [batch, height, width, channels] of floats, or with channels first; output alike. All
-    dimensions may be symbolic.
-
-    Raises:
-        LayerError: a rate outside [0, 1], an unknown data_format, a seed, or another input.
-    """
-
-    _space = "height, width"
-
-    def __init__(
-        self,
-        rate: float,
-        data_format: str | None = None,
-        seed: None = None,
-        *,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, data_format, seed, name)
+class SpatialDropout2D(_SpatialDropout, rank=2):
+    """Sets whole channels of images to 0 at random while training."""
 
 
-class SpatialDropout3D(_SpatialDropout):
-    """Sets whole channels of volumes to 0 while training, scales others by `1 / (1 - rate)`.
-
-    Tompson et al., "Efficient object localization using convolutional networks" (2014).
-
-    Args:
-        rate: probability of a channel of an example to become 0, from 0 to 1.
-        data_format: "channels_last" (also None) or "channels_first".
-        seed: must be None. The numbers follow from the program's seed and the layer's path.
-        name: of the layer.
-
-    Context:
-        training (bool, default False): whether channels are dropped.
-
-    Input [batch, depth, height, width, channels] of floats, or with channels first; output alike.
-    All dimensions may be symbolic.
-
-    Raises:
-        LayerError: a rate outside [0, 1], an unknown data_format, a seed, or another input.
-    """
-
-    _space = "depth, height, width"
-
-    def __init__(
-        self,
-        rate: float,
-        data_format: str | None = None,
-        seed: None = None,
-        *,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, data_format, seed, name)
+class SpatialDropout3D(_SpatialDropout, rank=3):
+    """Sets whole channels of volumes to 0 at random while training."""
 
 
 class StochasticDepth(Layer):

@@ -13,6 +13,7 @@ from graphctx.nn.arguments import (
     bad,
     bad_call,
     choice,
+    flag,
     image_format,
     number,
     positive,
@@ -37,7 +38,7 @@ def _interpolation(layer: Layer, value: Any) -> str:
     Raises:
         LayerError: it is another.
     """
-    if value in ("lanczos3", "lanczos5"):
+    if isinstance(value, str) and value in ("lanczos3", "lanczos5"):
         raise bad(layer, f"ONNX's Resize has no interpolation {value!r}; take 'bicubic'")
     return choice(layer, "interpolation", value, ("nearest", *INTERPOLATIONS))
 
@@ -176,11 +177,11 @@ class Resizing(Spatial):
         self.height = positive(self, "height", height)
         self.width = positive(self, "width", width)
         self.interpolation = _interpolation(self, interpolation)
-        self.crop_to_aspect_ratio = bool(crop_to_aspect_ratio)
-        self.pad_to_aspect_ratio = bool(pad_to_aspect_ratio)
+        self.crop_to_aspect_ratio = flag(self, "crop_to_aspect_ratio", crop_to_aspect_ratio)
+        self.pad_to_aspect_ratio = flag(self, "pad_to_aspect_ratio", pad_to_aspect_ratio)
         self.fill_mode = choice(self, "fill_mode", fill_mode, ("constant",))
         self.fill_value = number(self, "fill_value", fill_value, -np.inf)
-        self.antialias = bool(antialias)
+        self.antialias = flag(self, "antialias", antialias)
         self.data_format = image_format(self, data_format)
         if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
             raise bad(self, "crop_to_aspect_ratio and pad_to_aspect_ratio exclude each other")

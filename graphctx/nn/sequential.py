@@ -7,6 +7,7 @@ from typing import Any
 
 from graphctx.errors import LayerError
 from graphctx.layer import Layer
+from graphctx.tensor import ArrayOperators
 
 __all__ = ["Sequential"]
 
@@ -24,6 +25,8 @@ class Sequential(Layer):
     def __init__(self, layers: Iterable[Layer] = (), name: str | None = None) -> None:
         self.name = name
         self._layers: list[Layer] = []
+        if not isinstance(layers, Iterable) or isinstance(layers, (str, ArrayOperators)):
+            raise LayerError(f"{self.name}: layers is a list of layers, got {layers!r}")
         for layer in layers:
             self.add(layer)
 
@@ -31,10 +34,14 @@ class Sequential(Layer):
         """Append a layer.
 
         Raises:
-            LayerError: it is not a layer.
+            LayerError: it is not a layer, or the model itself.
         """
+        if layer is self:
+            raise LayerError(f"{self.name}: a Sequential cannot hold itself")
         if not isinstance(layer, Layer):
-            if isinstance(layer, type):
+            if isinstance(layer, ArrayOperators):
+                hint = "; leave an Input out: sizes are those of the first call"
+            elif isinstance(layer, type):
                 hint = "; create it first: Dense(10)"
             elif callable(layer):
                 hint = "; wrap a function in nn.Activation or nn.Lambda"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from graphctx import ops
 from graphctx.layer import Layer
 from graphctx.nn.arguments import bad_call, numbers_of_axes, require_shape
+from graphctx.nn.docstrings import continue_docstring
 from graphctx.spec import Dim, DimLike, shape_text
 
 AXES = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -19,8 +19,7 @@ class Spatial(Layer):
     """A layer over one to three axes of space.
 
     A family has a base class for any number of axes; `class Conv2D(_Conv, rank=2)` is it for two.
-    Its docstring begins with its own, and goes on as that of the base does after its first line,
-    where what stands in braces is filled in by `words`.
+    Its docstring goes on as that of the base, with `words` filled in (see `continue_docstring`).
 
     Attributes:
         rank: number of axes of space.
@@ -35,10 +34,7 @@ class Spatial(Layer):
         if rank is None:
             return
         cls.rank = rank
-        family = inspect.getdoc(cls.__mro__[1])
-        if cls.__doc__ and family:  # not so under python -OO
-            rest = family.partition("\n\n")[2].format(**words(rank))
-            cls.__doc__ = f"{inspect.cleandoc(cls.__doc__)}\n\n{rest}"
+        continue_docstring(cls, **words(rank))
 
     def _numbers(self, what: str, value: Any, *, least: int = 1) -> tuple[int, ...]:
         """An argument that is a number for each axis of space, or one for all."""

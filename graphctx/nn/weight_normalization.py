@@ -10,6 +10,7 @@ from graphctx import ops
 from graphctx.context import Context
 from graphctx.layer import Layer, Variable
 from graphctx.nn.arguments import bad, bad_call, is_integer, normal_axis, positive
+from graphctx.nn.sublayers import build_sublayer, require_layer
 from graphctx.tensor import ArrayOperators
 
 __all__ = ["SpectralNorm", "WeightNorm"]
@@ -23,21 +24,28 @@ class _OfKernel(Layer):
     layer: Layer
 
     def _wrap(self, layer: Any) -> None:
-        if not isinstance(layer, Layer):
-            hint = "; create it first" if isinstance(layer, type) else ""
-            raise bad(self, f"wraps a layer, got {layer!r}{hint}")
+        if isinstance(require_layer(self, layer), _OfKernel):
+            raise bad(
+                self,
+                f"wraps a layer with a kernel of its own, got {layer!r}, which wraps "
+                f"{layer.layer!r}",
+            )
         self.layer = layer
 
     def _built_kernel(self, input_shape: Any) -> tuple[str, Variable]:
         """Build the layer inside; return the name of its kernel, and the kernel."""
         layer = self.layer
-        if not layer._built:
-            layer.build(input_shape)
-            layer._built = True
+        build_sublayer(layer, input_shape)
         for name in KERNELS:
             kernel = layer.__dict__.get(name)
             if isinstance(kernel, Variable):
                 return name, kernel
+            if isinstance(kernel, _Product):
+                raise bad_call(
+                    self,
+                    f"wraps {layer!r}, whose {name} a WeightNorm normalizes already; give each a "
+                    f"layer of its own",
+                )
         raise bad_call(
             self,
             f"wraps a layer with a weight 'kernel' or 'embeddings', which {type(layer).__name__} "

@@ -1,20 +1,22 @@
 """Activation functions, by the names that Keras gives them, and `erf`.
 
-Kernels are arithmetic over the whole array: a choice per element (`np.where`) costs ten times as
-much as a multiplication. None of them overflows; float16 is computed in float32.
+Kernels are arithmetic on every element: a choice per element (`np.where`) costs ten times as much
+as a multiplication. Those of several steps take large arrays in blocks: a step writes its result
+into `out`, which may be `x` itself, so that buffers hold what is needed until then. None of them
+overflows; float16 is computed in float32.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from graphctx.errors import ShapeError
-from graphctx.graph import Value
+from graphctx.graph import Node, Value
+from graphctx.ops.blocks import in_blocks
 from graphctx.ops.elementwise import (
     add,
     clip,
@@ -42,10 +44,17 @@ from graphctx.ops.table import (
 )
 from graphctx.spec import broadcast_shapes, same_shape, shape_text
 
+
+@functools.lru_cache(maxsize=256)
+def _numbers(dtype: np.dtype[Any], *values: float) -> tuple[Any, ...]:
+    """Numbers as arrays without axes, which NumPy takes faster than scalars."""
+    return tuple(np.asarray(value, dtype) for value in values)
+
+
 # -- rectifiers -----------------------------------------------------------------------------------
 
 
-@op("Relu", since=14, infer=numeric, inline="np_maximum({0}, {zero}, out={out})")
+@op("Relu", since=14, infer=numeric, local=0, inline="np_maximum({0}, {zero}, out={out})")
 def relu(x: Any) -> Any:
     """Rectified linear unit: `max(x, 0)`."""
     return np.maximum(x, 0)
@@ -58,7 +67,7 @@ def relu6(x: Any) -> Any:
 
 
 @float_rules
-@op("LeakyRelu", since=6, infer=floating)
+@op("LeakyRelu", since=6, infer=floating, local=0)
 def leaky_relu(x: Any, *, alpha: float = 0.01) -> Any:
     """`x` where it is positive, else `alpha * x`."""
     if 0 < alpha <= 1:
@@ -76,21 +85,21 @@ def _infer_prelu(x: Value, slope: Value) -> Inferred:
     return x.shape, x.dtype
 
 
-@op("PRelu", since=9, infer=_infer_prelu, promote=0)
+@op("PRelu", since=9, infer=_infer_prelu, promote=0, local=0)
 def prelu(x: Any, slope: Any) -> Any:
     """`x` where it is positive, else `slope * x`; the slope broadcasts to `x`."""
     return np.where(np.less(x, 0), np.multiply(x, slope), x)
 
 
 @float_rules
-@op("ThresholdedRelu", since=10, infer=floating)
+@op("ThresholdedRelu", since=10, infer=floating, local=0)
 def thresholded_relu(x: Any, *, alpha: float = 1.0) -> Any:
     """`x` where it is larger than `alpha`, else 0."""
     return np.where(x > x.dtype.type(alpha), x, x.dtype.type(0))
 
 
 @float_rules
-@op("Shrink", since=9, infer=floating)
+@op("Shrink", since=9, infer=floating, local=0)
 def shrink(x: Any, *, bias: float = 0.0, lambd: float = 0.5) -> Any:
     """`x` moved by `bias` towards 0 where `abs(x)` is larger than `lambd`, else 0."""
     scalar = x.dtype.type
@@ -111,43 +120,47 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 # -- exponential linear units ---------------------------------------------------------------------
 
 
-def _elu(x: Any, alpha: float, gamma: float, scale: float) -> Any:
-    """`gamma * (max(x, 0) + alpha * expm1(min(x, 0) / scale))`."""
-    below = np.minimum(x, 0)
+def _elu_step(x: Any, out: Any, y: Any, alpha: float, gamma: float, scale: float) -> None:
+    zero, factor, outer, divisor = _numbers(x.dtype, 0, alpha, gamma, scale)
+    np.minimum(x, zero, out=y)
     if scale != 1:
-        below /= scale
-    below = np.expm1(below)
+        np.divide(y, divisor, out=y)
+    np.expm1(y, out=y)
     if alpha != 1:
-        below *= alpha
-    below += np.maximum(x, 0)
+        np.multiply(y, factor, out=y)
+    np.add(y, np.maximum(x, zero, out=out), out=out)
     if gamma != 1:
-        below *= gamma
-    return below
+        np.multiply(out, outer, out=out)
+
+
+def _elu(x: Any, out: Any, alpha: float, gamma: float, scale: float) -> Any:
+    """`gamma * (max(x, 0) + alpha * expm1(min(x, 0) / scale))`."""
+    return in_blocks(_elu_step, x, out, (x.dtype,), alpha, gamma, scale)
 
 
 @float_rules
-@op("Elu", since=6, infer=floating)
+@op("Elu", since=6, infer=floating, local=0)
 @half_in_single
-def elu(x: Any, *, alpha: float = 1.0) -> Any:
+def elu(x: Any, *, alpha: float = 1.0, out: Any = None) -> Any:
     """Exponential linear unit: `x` where it is positive, else `alpha * (exp(x) - 1)`."""
-    return _elu(x, alpha, 1.0, 1.0)
+    return _elu(x, out, alpha, 1.0, 1.0)
 
 
 @float_rules
-@op("Selu", since=6, infer=floating)
+@op("Selu", since=6, infer=floating, local=0)
 @half_in_single
 def selu(x: Any, *, alpha: float = 1.67326319217681884765625,
-         gamma: float = 1.05070102214813232421875) -> Any:  # fmt: skip
+         gamma: float = 1.05070102214813232421875, out: Any = None) -> Any:  # fmt: skip
     """Scaled exponential linear unit: `gamma * elu(x, alpha)`."""
-    return _elu(x, alpha, gamma, 1.0)
+    return _elu(x, out, alpha, gamma, 1.0)
 
 
 @float_rules
-@op("Celu", since=12, infer=floating)
+@op("Celu", since=12, infer=floating, local=0)
 @half_in_single
-def celu(x: Any, *, alpha: float = 1.0) -> Any:
+def celu(x: Any, *, alpha: float = 1.0, out: Any = None) -> Any:
     """Continuously differentiable elu: `max(x, 0) + min(0, alpha * (exp(x / alpha) - 1))`."""
-    return _elu(x, alpha, 1.0, alpha)
+    return _elu(x, out, alpha, 1.0, alpha)
 
 
 # -- sigmoid and its kin --------------------------------------------------------------------------
@@ -156,32 +169,37 @@ def celu(x: Any, *, alpha: float = 1.0) -> Any:
 _LARGEST_EXPONENT = {2: 11.0, 4: 88.0, 8: 709.0}
 
 
-@half_in_single
-def _logistic(x: Any) -> Any:
-    y = np.maximum(x, -_LARGEST_EXPONENT[x.dtype.itemsize])
-    if y.__class__ is not np.ndarray:  # of a 0-d array NumPy makes a scalar
-        return np.reciprocal(np.exp(-y) + y.dtype.type(1))
+def _logistic(x: Any, out: Any, y: Any) -> None:
+    least, one = _numbers(x.dtype, -_LARGEST_EXPONENT[x.dtype.itemsize], 1)
+    np.maximum(x, least, out=y)
     np.negative(y, out=y)
     np.exp(y, out=y)
-    y += 1
-    return np.reciprocal(y, out=y)
+    np.add(y, one, out=y)
+    np.reciprocal(y, out=out)
 
 
 @float_rules
-@op("Sigmoid", since=6, infer=floating)
-def sigmoid(x: Any) -> Any:
+@op("Sigmoid", since=6, infer=floating, local=0)
+@half_in_single
+def sigmoid(x: Any, *, out: Any = None) -> Any:
     """Logistic function: `1 / (1 + exp(-x))`."""
-    return _logistic(x)
+    return in_blocks(_logistic, x, out, (x.dtype,))
+
+
+def _ramp(x: Any, out: Any, alpha: float, beta: float) -> None:
+    """`alpha * x + beta`, limited to the interval from 0 to 1."""
+    slope, middle, zero, one = _numbers(x.dtype, alpha, beta, 0, 1)
+    np.multiply(x, slope, out=out)
+    np.add(out, middle, out=out)
+    np.maximum(out, zero, out=out)
+    np.minimum(out, one, out=out)
 
 
 @float_rules
-@op("HardSigmoid", since=6, infer=floating)
-def _hard_sigmoid(x: Any, *, alpha: float = 0.2, beta: float = 0.5) -> Any:
+@op("HardSigmoid", since=6, infer=floating, local=0)
+def _hard_sigmoid(x: Any, *, alpha: float = 0.2, beta: float = 0.5, out: Any = None) -> Any:
     """`alpha * x + beta`, limited to the interval from 0 to 1."""
-    scalar = x.dtype.type
-    y = x * scalar(alpha)
-    y += scalar(beta)
-    return np.minimum(np.maximum(y, 0), 1)
+    return in_blocks(_ramp, x, out, (), alpha, beta)
 
 
 def hard_sigmoid(x: Any, alpha: float = 1 / 6, beta: float = 0.5) -> Any:
@@ -192,48 +210,80 @@ def hard_sigmoid(x: Any, alpha: float = 1 / 6, beta: float = 0.5) -> Any:
     return _hard_sigmoid(x, alpha=alpha, beta=beta)
 
 
+def _hard_silu(x: Any, out: Any, y: Any) -> None:
+    _ramp(x, y, 1 / 6, 0.5)
+    np.multiply(y, x, out=out)
+
+
 @float_rules
-@op("HardSwish", since=14, infer=floating)
-def hard_silu(x: Any) -> Any:
+@op("HardSwish", since=14, infer=floating, local=0)
+def hard_silu(x: Any, *, out: Any = None) -> Any:
     """`x * hard_sigmoid(x)`."""
-    scalar = x.dtype.type
-    y = x * scalar(1 / 6)
-    y += scalar(0.5)
-    return np.minimum(np.maximum(y, 0), 1) * x
+    return in_blocks(_hard_silu, x, out, (x.dtype,))
+
+
+def _softplus(x: Any, out: Any, y: Any) -> None:
+    [zero] = _numbers(x.dtype, 0)
+    np.absolute(x, out=y)
+    np.negative(y, out=y)
+    np.exp(y, out=y)
+    np.log1p(y, out=y)
+    np.add(y, np.maximum(x, zero, out=out), out=out)
 
 
 @float_rules
-@op("Softplus", since=1, infer=floating)
+@op("Softplus", since=1, infer=floating, local=0)
 @half_in_single
-def softplus(x: Any) -> Any:
+def softplus(x: Any, *, out: Any = None) -> Any:
     """Smooth rectifier: `log(1 + exp(x))`."""
-    return np.log1p(np.exp(-np.absolute(x))) + np.maximum(x, 0)
+    return in_blocks(_softplus, x, out, (x.dtype,))
+
+
+def _softsign(x: Any, out: Any, y: Any) -> None:
+    [one] = _numbers(x.dtype, 1)
+    np.absolute(x, out=y)
+    np.add(y, one, out=y)
+    np.divide(x, y, out=out)
 
 
 @float_rules
-@op("Softsign", since=1, infer=floating)
+@op("Softsign", since=1, infer=floating, local=0)
 @half_in_single
-def softsign(x: Any) -> Any:
+def softsign(x: Any, *, out: Any = None) -> Any:
     """`x / (1 + abs(x))`."""
-    return x / (np.absolute(x) + x.dtype.type(1))
+    return in_blocks(_softsign, x, out, (x.dtype,))
+
+
+def _mish(x: Any, out: Any, e: Any, n: Any) -> None:
+    # tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), which is 1 in floats from x = 20 on.
+    two, most = _numbers(x.dtype, 2, 20)
+    np.minimum(x, most, out=e)
+    np.exp(e, out=e)
+    np.add(e, two, out=n)
+    np.multiply(e, n, out=n)
+    np.add(n, two, out=e)
+    np.divide(n, e, out=n)
+    np.multiply(x, n, out=out)
 
 
 @float_rules
-@op("Mish", since=18, infer=floating)
+@op("Mish", since=18, infer=floating, local=0)
 @half_in_single
-def mish(x: Any) -> Any:
+def mish(x: Any, *, out: Any = None) -> Any:
     """`x * tanh(softplus(x))`."""
-    # tanh(log(1 + e)) = n / (n + 2) with n = e (e + 2), which is 1 in floats from x = 20 on.
-    e = np.exp(np.minimum(x, 20))
-    n = e * (e + x.dtype.type(2))
-    return x * (n / (n + x.dtype.type(2)))
+    return in_blocks(_mish, x, out, (x.dtype, x.dtype))
 
 
-@op("Swish", since=24, infer=floating)
+def _swish(x: Any, out: Any, y: Any, alpha: float) -> None:
+    _logistic(x if alpha == 1 else np.multiply(x, *_numbers(x.dtype, alpha), out=y), y, y)
+    np.multiply(x, y, out=out)
+
+
+@op("Swish", since=24, infer=floating, local=0)
 @half_in_single
-def swish_op(x: Any, *, alpha: float = 1.0) -> Any:
+def swish_op(x: Any, *, alpha: float = 1.0, out: Any = None) -> Any:
     """`x * sigmoid(alpha * x)`."""
-    return x * _logistic(x if alpha == 1 else x * x.dtype.type(alpha))
+    return in_blocks(_swish, x, out, (x.dtype,), alpha)
 
 
 def silu(x: Any) -> Any:
@@ -336,93 +386,104 @@ _SINGLE_Q = (
     0.5020746110654629, 1.0,
 )  # fmt: skip
 
-_BLOCK = 16384  # elements whose intermediate results stay in the cache
+# erf(x / sqrt(2)) = tanh(x P(x^2)), highest power first: the minimax polynomial (Remez) of the
+# error function's relative error, 1e-7, for |x| <= 5.55, from where on it is 1 in float32.
+_GELU_P = (
+    1.5309432771965975e-09, -1.2390687606230631e-07, 3.855416915908713e-06, -5.468139670736644e-05,
+    -3.416000305959848e-05, 0.03633458124504499, 0.7978845834732056,
+)  # fmt: skip
+_GELU_END = 5.55**2
 
 
-def _horner(coefficients: tuple[float, ...], x: Any) -> Any:
-    total = coefficients[0] * x
+def _horner(coefficients: tuple[Any, ...], x: Any, out: Any) -> Any:
+    np.multiply(x, coefficients[0], out=out)
     for coefficient in coefficients[1:-1]:
-        total += coefficient
-        total *= x
-    total += coefficients[-1]
-    return total
+        np.add(out, coefficient, out=out)
+        np.multiply(out, x, out=out)
+    return np.add(out, coefficients[-1], out=out)
 
 
-def _erf_single(x: Any) -> Any:
-    x = np.minimum(np.maximum(x.astype(np.float64), -3.92), 3.92)
-    t = x * x
-    x *= _horner(_SINGLE_P, t)
-    x /= _horner(_SINGLE_Q, t)
-    return x
+def _erf_single(x: Any, out: Any, y: Any, t: Any, p: Any) -> None:
+    end = 3.92
+    np.maximum(x, -end, out=y)
+    np.minimum(y, end, out=y)
+    np.multiply(y, y, out=t)
+    np.multiply(y, _horner(_SINGLE_P, t, p), out=y)
+    np.divide(y, _horner(_SINGLE_Q, t, p), out=y)
+    np.copyto(out, y, casting="same_kind")
 
 
-def _erf_double(x: Any) -> Any:
-    size = np.minimum(np.absolute(x), 6.0)  # erf is 1 from 5.93 on
-    tail = _horner(_CODY_C, size)
-    tail /= _horner(_CODY_D, size)
-    t = size * size
-    tail *= np.exp(-t)
-    large = np.copysign(1.0 - tail, x)
-    small = x * _horner(_CODY_P, np.minimum(t, 0.25))
-    small /= _horner(_CODY_Q, np.minimum(t, 0.25))
-    return np.where(size <= 0.46875, small, large)
-
-
-def _in_blocks(kernel: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Run an elementwise kernel on pieces that fit in the cache."""
-
-    @functools.wraps(kernel)
-    def blocks(x: Any) -> Any:
-        flat = np.ascontiguousarray(x).reshape(-1)
-        out = np.empty_like(flat)
-        for start in range(0, flat.size, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            out[part] = kernel(flat[part])
-        return out.reshape(x.shape)
-
-    return blocks
-
-
-_erf_single_blocks = _in_blocks(_erf_single)
-_erf_double_blocks = _in_blocks(_erf_double)
-
-
-def _erf(x: Any) -> Any:
-    return _erf_double_blocks(x) if x.dtype == np.float64 else _erf_single_blocks(x)
+def _erf_double(x: Any, out: Any, size: Any, t: Any, p: Any, q: Any) -> None:
+    small = np.absolute(x, out=size) <= 0.46875
+    np.minimum(size, 6.0, out=size)  # erf is 1 from 5.93 on
+    np.divide(_horner(_CODY_C, size, p), _horner(_CODY_D, size, q), out=p)
+    np.multiply(size, size, out=t)
+    np.multiply(p, np.exp(np.negative(t, out=q), out=q), out=p)
+    np.copysign(np.subtract(1.0, p, out=p), x, out=p)
+    np.minimum(t, 0.25, out=t)
+    np.multiply(x, _horner(_CODY_P, t, q), out=size)
+    np.divide(size, _horner(_CODY_Q, t, q), out=size)
+    np.copyto(p, size, where=small)
+    np.copyto(out, p)
 
 
 @float_rules
-@op("Erf", since=9, infer=floating)
-def erf(x: Any) -> Any:
+@op("Erf", since=9, infer=floating, local=0)
+def erf(x: Any, *, out: Any = None) -> Any:
     """Error function `2 / sqrt(pi)` times the integral of `exp(-t ** 2)` from 0 to `x`.
 
     Accurate to 1 unit in the last place in float32, to 4e-16 in float64.
     """
-    return _erf(x)
+    step, buffers = (_erf_double, 4) if x.dtype == np.float64 else (_erf_single, 3)
+    return in_blocks(step, x, out, (np.float64,) * buffers)
+
+
+def _gelu_tanh(x: Any, out: Any, y: Any) -> None:
+    root = math.sqrt(2 / math.pi)
+    first, third, one, half = _numbers(x.dtype, root, 0.044715 * root, 1, 0.5)
+    np.multiply(x, x, out=y)
+    np.multiply(y, third, out=y)
+    np.add(y, first, out=y)
+    np.multiply(y, x, out=y)
+    _gated(x, out, np.tanh(y, out=y), one, half)
+
+
+def _gelu_single(x: Any, out: Any, y: Any, t: Any) -> None:
+    end, one, half = _numbers(x.dtype, _GELU_END, 1, 0.5)
+    np.multiply(x, x, out=t)
+    np.minimum(t, end, out=t)
+    np.multiply(x, _horner(_numbers(x.dtype, *_GELU_P), t, y), out=y)
+    _gated(x, out, np.tanh(y, out=y), one, half)
+
+
+def _gelu_double(x: Any, out: Any, *buffers: Any) -> None:
+    root, one, half = _numbers(x.dtype, math.sqrt(0.5), 1, 0.5)
+    y, *rest = buffers
+    np.multiply(x, root, out=y)
+    _erf_double(y, y, *rest)
+    _gated(x, out, y, one, half)
+
+
+def _gated(x: Any, out: Any, gate: Any, one: Any, half: Any) -> None:
+    """`x / 2 * (1 + gate)`; the gate is overwritten."""
+    np.add(gate, one, out=gate)
+    np.multiply(gate, x, out=gate)
+    np.multiply(gate, half, out=out)
 
 
 @float_rules
-@op("Gelu", since=20, infer=floating)
+@op("Gelu", since=20, infer=floating, local=0)
 @half_in_single
-def gelu(x: Any, *, approximate: str = "none") -> Any:
+def gelu(x: Any, *, approximate: str = "none", out: Any = None) -> Any:
     """Gaussian error linear unit: `x / 2 * (1 + erf(x / sqrt(2)))`.
 
     With `approximate="tanh"` it is `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`.
     """
-    scalar = x.dtype.type
     if approximate == "tanh":
-        y = x * x
-        y *= scalar(0.044715)
-        y += scalar(1)
-        y *= x
-        y *= scalar(math.sqrt(2 / math.pi))
-        y = np.tanh(y)
-    else:
-        y = _erf(x * scalar(math.sqrt(0.5)))
-    y += scalar(1)
-    y *= x
-    y *= scalar(0.5)
-    return y
+        return in_blocks(_gelu_tanh, x, out, (x.dtype,))
+    if x.dtype == np.float64:
+        return in_blocks(_gelu_double, x, out, (x.dtype,) * 5)
+    return in_blocks(_gelu_single, x, out, (x.dtype,) * 2)
 
 
 # -- along an axis --------------------------------------------------------------------------------
@@ -433,33 +494,53 @@ def _infer_along(x: Value, *, axis: int = -1) -> Inferred:
     return floating(x)
 
 
-def _centered(x: Any, axis: int) -> Any:
-    return x - np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
+def _along_last(node: Node) -> int | None:
+    """Softmax of rows is computed row by row."""
+    axis = node.attrs.get("axis", -1)
+    return 1 if axis in (-1, node.output.rank - 1) else None
+
+
+def _centered(x: Any, axis: int, out: Any) -> Any:
+    return np.subtract(x, np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf), out=out)
+
+
+def _softmax(x: Any, out: Any, y: Any, axis: int) -> None:
+    np.exp(_centered(x, axis, y), out=y)
+    np.divide(y, np.add.reduce(y, axis, keepdims=True), out=out)
 
 
 @float_rules
-@op("Softmax", since=13, infer=_infer_along)
+@op("Softmax", since=13, infer=_infer_along, local=_along_last)
 @half_in_single
-def softmax(x: Any, *, axis: int = -1) -> Any:
+def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Any:
     """`exp(x)`, scaled to the sum 1 along an axis."""
     if not x.ndim:
         return np.ones((), x.dtype)
-    y = _centered(x, axis)
-    np.exp(y, out=y)
-    y /= np.add.reduce(y, axis=axis, keepdims=True)
-    return y
+    return _by_rows(_softmax, x, axis, out)
+
+
+def _log_softmax(x: Any, out: Any, y: Any, axis: int) -> None:
+    total = np.add.reduce(np.exp(_centered(x, axis, y), out=y), axis, keepdims=True)
+    np.subtract(_centered(x, axis, y), np.log(total, out=total), out=out)
 
 
 @float_rules
-@op("LogSoftmax", since=13, infer=_infer_along)
+@op("LogSoftmax", since=13, infer=_infer_along, local=_along_last)
 @half_in_single
-def log_softmax(x: Any, *, axis: int = -1) -> Any:
+def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Any:
     """Logarithm of `softmax`, without overflow."""
     if not x.ndim:
         return np.zeros((), x.dtype)
-    y = _centered(x, axis)
-    y -= np.log(np.add.reduce(np.exp(y), axis=axis, keepdims=True))
-    return y
+    return _by_rows(_log_softmax, x, axis, out)
+
+
+def _by_rows(step: Any, x: Any, axis: int, out: Any) -> Any:
+    """Run a step along an axis; where it is the last one, on contiguous rows."""
+    if axis in (-1, x.ndim - 1):
+        return in_blocks(step, np.ascontiguousarray(x), out, (x.dtype,), -1, whole=1)
+    out = np.empty_like(x) if out is None else out
+    step(x, out, np.empty_like(x), axis)
+    return out
 
 
 @float_rules

@@ -65,8 +65,8 @@ def _product(a: Any, b: Any) -> Any:
     rank = b.ndim
     if rank == 2 and a.ndim == 2:
         return np.dot(a, b)  # less overhead than np.matmul
-    if rank == 2 and a.ndim > 2 and a.shape[-2] < 5 and a.size and b.size:
-        # One product instead of many of a few rows each, which NumPy takes one by one.
+    if rank == 2 and a.ndim > 2 and a.size and b.size:
+        # One product instead of many, for each of which BLAS would pack all of b again.
         rows = np.dot(a.reshape(-1, a.shape[-1]), b)
         return rows.reshape(*a.shape[:-1], b.shape[1])
     return np.matmul(a, b)

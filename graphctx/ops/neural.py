@@ -1,7 +1,8 @@
 """Convolution and pooling, channels first: images are [N, C, D1, ...] with 1 to 3 axes of space.
 
-A convolution is one matrix product a group of the kernel with the windows of the input, copied
-once into columns; measured, this beats accumulating over kernel taps for every shape but tiny
+A convolution is a matrix product of the kernel with the windows of the images, which are copied
+into columns: those of some images, of some groups of channels and of some rows at a time, so that
+they stay in the cache. Measured, this beats accumulating over kernel taps for every shape but tiny
 ones, depthwise included. Pooling reduces one axis after the other, tap by tap.
 """
 
@@ -11,7 +12,8 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,22 @@ Ints = Sequence[int] | None
 Pair = tuple[int, int]
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
+
+BLOCK = 1 << 20
+"""Bytes that a kernel works on at a time, where it can choose: they stay in the cache."""
+
+SMALL, KEPT = 1 << 17, 1 << 23
+"""Between so many bytes the memory of a kernel is kept from one call to the next."""
+
+NARROW = 24
+"""Rows of fewer windows are copied in two steps."""
+
+FEW, MOST = 64, 1024
+"""How many windows make a matrix product.
+
+With fewer, several images share one: it costs no less than to read the kernel. With more, an image
+is taken in pieces: their columns stay in the cache, and need less memory.
+"""
 
 # -- where windows lie ----------------------------------------------------------------------------
 
@@ -120,6 +138,81 @@ class Windows:
         return found
 
 
+class _Layout:
+    """Where windows lie in images of one size.
+
+    Attributes:
+        windows: kernel, strides and dilations.
+        counts: number of windows along each axis.
+        widths: padding before and after each axis.
+        places: number of windows.
+        taps: number of elements of a window.
+        ranges: for each axis and tap, which windows have it in the image, and its places there.
+        pointwise: whether a window is one element of the image, never of the padding.
+        room: shape of what `_Columns` copies images into, if it does.
+        copies: which elements of it are which elements of the image; the others are zeros.
+        view: shape of the windows as a view of it: kernel, then counts.
+        steps: strides of this view, in elements.
+        pieces: of the windows: which ones along the first axis, and which of all.
+        most: number of windows in a piece.
+    """
+
+    def __init__(
+        self, sizes: Sequence[int], windows: Windows, counts: tuple[int, ...], widths: list[Pair]
+    ) -> None:
+        self.windows = windows
+        self.counts = counts
+        self.widths = widths
+        self.places = math.prod(counts)
+        self.taps = math.prod(windows.kernel)
+        self.ranges = [
+            [
+                _within(tap * windows.dilations[i] - before, windows.strides[i], counts[i], size)
+                for tap in range(windows.kernel[i])
+            ]
+            for i, (size, (before, _)) in enumerate(zip(sizes, widths, strict=True))
+        ]
+        self.pointwise = self.taps == 1 and not any(map(any, widths))
+        self._plan_copies(sizes)
+        self._plan_pieces()
+
+    def _plan_copies(self, sizes: Sequence[int]) -> None:
+        windows, widths = self.windows, self.widths
+        room = [b + n + a for n, (b, a) in zip(sizes, widths, strict=True)]
+        inner = [slice(b, b + n) for n, (b, _) in zip(sizes, widths, strict=True)]
+        self.copies: list[tuple[Any, Any]] = []
+        narrow = len(sizes) > 1 and self.counts[-1] < NARROW and windows.strides[-1] == 1
+        if narrow:
+            # What each tap of the last axis has of all windows: longer runs to copy from there.
+            self.copies = [
+                ((..., tap, *inner[:-1], to), (..., place))
+                for tap, (to, place) in enumerate(self.ranges[-1])
+            ]
+            room[-1] = self.counts[-1]
+        elif any(map(any, widths)):
+            self.copies = [((..., *inner), ...)]
+        rows = [math.prod(room[axis + 1 :]) for axis in range(len(room))]
+        taps = [row * step for row, step in zip(rows, windows.dilations, strict=True)]
+        steps = [row * step for row, step in zip(rows, windows.strides, strict=True)]
+        if narrow:
+            taps[-1] = math.prod(room)
+            room.insert(0, windows.kernel[-1])
+        self.room = tuple(room)
+        self.view = (*windows.kernel, *self.counts)
+        self.steps = (*taps, *steps)
+
+    def _plan_pieces(self) -> None:
+        first, *others = self.counts
+        row = math.prod(others)
+        rows = -(-first // max(1, -(-self.places // MOST)))
+        whole = (slice(None),) * len(others)
+        self.most = rows * row
+        self.pieces = [
+            ((..., slice(start, start + rows), *whole), slice(start * row, (start + rows) * row))
+            for start in range(0, first, max(rows, 1))
+        ]
+
+
 @functools.lru_cache(maxsize=1024)
 def _layout(
     sizes: tuple[int, ...],
@@ -129,8 +222,8 @@ def _layout(
     pads: tuple[int, ...] | None,
     auto_pad: str,
     ceil_mode: int = 0,
-) -> tuple[Windows, tuple[int, ...], list[Pair]]:
-    """Windows, how many there are along each axis, and the padding around them.
+) -> _Layout:
+    """Where windows lie in images of these sizes.
 
     Raises:
         ValueError: they do not fit; inference has the words for it.
@@ -141,7 +234,7 @@ def _layout(
         counts = windows.counts(sizes, ceil_mode)
     except ShapeError as error:
         raise ValueError(str(error)) from None
-    return windows, counts, windows.widths(sizes, counts)
+    return _Layout(sizes, windows, counts, windows.widths(sizes, counts))
 
 
 def _key(ints: Ints) -> tuple[int, ...] | None:
@@ -224,25 +317,85 @@ def _conv_multiply_adds(node: Node) -> Any:
     return size_of(node.output.shape) * size_of(kernel.shape[1:])
 
 
-def _padded(x: Any, widths: Sequence[Pair]) -> Any:
-    """A copy of an image with zeros around it."""
-    space = x.shape[2:]
-    shape = [n + before + after for n, (before, after) in zip(space, widths, strict=True)]
-    out = np.zeros((*x.shape[:2], *shape), x.dtype)
-    inner = tuple(slice(before, before + n) for n, (before, _) in zip(space, widths, strict=True))
-    out[(slice(None), slice(None), *inner)] = x
-    return out
+def _blocks(batch: int, group: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Split images and their groups of channels into blocks of about `BLOCK` bytes.
+
+    Args:
+        batch: number of images.
+        group: number of groups.
+        size: bytes for a group of an image.
+    """
+    groups = max(1, min(group, BLOCK // max(size, 1)))
+    images = max(1, min(batch, BLOCK // max(size * group, 1)))
+    for i in range(0, batch, images):
+        for g in range(0, group, groups):
+            yield slice(i, i + images), slice(g, g + groups)
 
 
-def _columns(x: Any, windows: Windows, counts: Sequence[int]) -> Any:
-    """The windows of an image as a view: [N, C, kernel..., windows...]."""
-    if not x.flags.c_contiguous:
-        x = np.ascontiguousarray(x)
-    space = x.strides[2:]
-    taps = [s * d for s, d in zip(space, windows.dilations, strict=True)]
-    steps = [s * d for s, d in zip(space, windows.strides, strict=True)]
-    shape = (*x.shape[:2], *windows.kernel, *counts)
-    return np.ndarray(shape, x.dtype, x, 0, (*x.strides[:2], *taps, *steps))
+_kept = threading.local()
+
+
+def _scratch(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Memory for one call of a kernel, kept for the next one in this thread.
+
+    The system takes large arrays back when they are freed, and clears every page of new ones:
+    that took a third of the time of MobileNetV2. Threads share nothing, and what is larger than
+    `KEPT` bytes is not kept.
+    """
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALL or size > KEPT:
+        return np.empty(shape, dtype)
+    memory = getattr(_kept, name, None)
+    if memory is None or memory.nbytes < size:
+        memory = np.empty(size, np.uint8)
+        setattr(_kept, name, memory)
+    return np.ndarray(shape, dtype, memory)
+
+
+class _Columns:
+    """Copies the windows of images into the columns of matrices, for one call of a kernel."""
+
+    def __init__(self, layout: _Layout) -> None:
+        self.layout = layout
+        self.room: Any = None
+        self.memory: Any = None
+
+    def __call__(self, x: Any) -> Iterator[tuple[slice, Any]]:
+        """Pieces of the windows of images [images, groups, depth, ...].
+
+        Which windows, and their columns [images, groups, depth * taps, windows], which hold until
+        the next ones. No later call may have more images or groups than the first.
+        """
+        layout = self.layout
+        images, groups, depth = x.shape[:3]
+        if layout.pointwise:
+            steps = (slice(None, None, step) for step in layout.windows.strides)
+            columns = np.ascontiguousarray(x[(..., *steps)])
+            yield slice(None), columns.reshape(images, groups, depth, layout.places)
+            return
+        windows = self._windows(x)
+        for rows, places in layout.pieces:
+            part = windows[rows]
+            if self.memory is None:
+                self.memory = _scratch("columns", part.shape, x.dtype)
+            columns = np.ndarray(part.shape, x.dtype, self.memory)
+            columns[...] = part
+            yield places, columns.reshape(images, groups, depth * layout.taps, -1)
+
+    def _windows(self, x: Any) -> Any:
+        """The windows as a view: [images, groups, depth, kernel..., windows...]."""
+        layout = self.layout
+        if not layout.copies:
+            room = np.ascontiguousarray(x)
+        else:
+            if self.room is None:
+                self.room = _scratch("room", (*x.shape[:3], *layout.room), x.dtype)
+                self.room[...] = 0
+            room = self.room[: x.shape[0], : x.shape[1]]
+            for to, place in layout.copies:
+                room[to] = x[place]
+        strides = (*room.strides[:3], *[step * x.itemsize for step in layout.steps])
+        return np.ndarray((*x.shape[:3], *layout.view), x.dtype, room, 0, strides)
 
 
 @op("Conv", since=11, infer=_infer_conv, multiply_adds=_conv_multiply_adds)
@@ -257,21 +410,35 @@ def conv_op(
     if W.ndim != X.ndim or group < 1 or depth * group != channels or outputs % group:
         raise ValueError("channels do not fit")
     _check_shapes(W, B, outputs, kernel_shape)
-    windows, counts, widths = _layout(
-        X.shape[2:], W.shape[2:], _key(strides), _key(dilations), _key(pads), auto_pad
-    )
-    if any(map(any, widths)):
-        X = _padded(X, widths)
-    if max(windows.kernel) > 1 or max(windows.strides) > 1:
-        X = _columns(X, windows, counts)
-    places = math.prod(counts)
-    taps = depth * math.prod(windows.kernel)
-    y = np.matmul(
-        W.reshape(group, outputs // group, taps), X.reshape(batch, group, taps, places)
-    ).reshape(batch, outputs, places)
-    if B is not None:
-        y += B[:, None]
-    return y.reshape(batch, outputs, *counts)
+    key = (X.shape[2:], W.shape[2:], _key(strides), _key(dilations), _key(pads), auto_pad)
+    layout = _layout(*key)
+    if group == 1 < batch and layout.places < FEW:
+        return _conv_together(X, W, B, layout)
+    each = outputs // group
+    # Contiguous always, whatever the layouts of X and W in memory: the same bits.
+    kernels = np.ascontiguousarray(W).reshape(group, each, depth * layout.taps)
+    bias = None if B is None else B.reshape(group, each, 1)
+    images = X.reshape(batch, group, depth, *X.shape[2:])
+    y = np.empty((batch, group, each, layout.places), X.dtype)
+    columns = _Columns(layout)
+    for block in _blocks(batch, group, kernels[0, 0].nbytes * layout.most):
+        result, kernel = y[block], kernels[block[1]]
+        for places, part in columns(images[block]):
+            np.matmul(kernel, part, out=result[..., places])
+        if bias is not None:
+            result += bias[block[1]]
+    return y.reshape(batch, outputs, *layout.counts)
+
+
+def _conv_together(X: Any, W: Any, B: Any, layout: _Layout) -> Any:
+    """Several images as one, with one more axis of space: they share matrix products."""
+    windows, widths = layout.windows, layout.widths
+    y = conv_op.kernel(
+        X.swapaxes(0, 1)[None], W[:, :, None], B, strides=(1, *windows.strides),
+        dilations=(1, *windows.dilations),
+        pads=(0, *(before for before, _ in widths), 0, *(after for _, after in widths)),
+    )  # fmt: skip
+    return np.ascontiguousarray(y[0].swapaxes(0, 1))
 
 
 def conv(
@@ -425,19 +592,21 @@ def conv_transpose_op(
         _key(output_padding), _key(output_shape),
     )  # fmt: skip
     each = channels // group
-    columns = np.matmul(
-        W.reshape(group, each, depth * math.prod(kernel)).swapaxes(1, 2),
-        X.reshape(batch, group, each, math.prod(sizes)),
-    ).reshape(batch, group * depth, *kernel, *sizes)
-    y = np.zeros((batch, group * depth, *outputs), X.dtype)
-    if B is not None:
-        y += B.reshape(-1, *(1,) * len(sizes))
-    lead = (slice(None), slice(None))
-    for tap in itertools.product(*map(range, kernel)):
-        pairs = [ranges[i][t] for i, t in enumerate(tap)]
-        source = columns[(*lead, *tap, *(elements for elements, _ in pairs))]
-        y[(*lead, *(places for _, places in pairs))] += source
-    return y
+    places = math.prod(sizes)
+    kernels = np.ascontiguousarray(W).reshape(group, each, -1).swapaxes(1, 2)
+    images = np.ascontiguousarray(X).reshape(batch, group, each, places)
+    y = np.empty((batch, group, depth, *outputs), X.dtype)
+    y[...] = 0 if B is None else B.reshape(group, depth, *(1,) * len(sizes))
+    for block in _blocks(batch, group, kernels[0, :, 0].nbytes * places):
+        columns = np.matmul(kernels[block[1]], images[block])
+        result = y[block]
+        columns = columns.reshape(*result.shape[:3], *kernel, *sizes)
+        lead = (slice(None),) * 3
+        for tap in itertools.product(*map(range, kernel)):
+            pairs = [ranges[i][t] for i, t in enumerate(tap)]
+            source = columns[(*lead, *tap, *(elements for elements, _ in pairs))]
+            result[(*lead, *(places for _, places in pairs))] += source
+    return y.reshape(batch, group * depth, *outputs)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -528,17 +697,11 @@ def _infer_average_pool(X: Value, **attrs: Any) -> Inferred:
 
 
 def _reduce_axis(
-    x: Any, axis: int, windows: Windows, count: int, before: int, ufunc: Any, empty: Any
+    x: Any, axis: int, taps: Sequence[tuple[slice, slice]], count: int, ufunc: Any, empty: Any
 ) -> Any:
     """Windows along one axis reduced, a tap at a time; places outside count as `empty`."""
-    stride, dilation = windows.strides[axis - 2], windows.dilations[axis - 2]
-    size, taps = x.shape[axis], windows.kernel[axis - 2]
-    if taps == 1 and stride == 1 and count == size:
-        return x
     lead = (slice(None),) * axis
-    ranges = [_within(tap * dilation - before, stride, count, size) for tap in range(taps)]
-    inside = [p for i, p in ranges if (i.start, i.stop) == (0, count)]
-    partial = [(i, p) for i, p in ranges if (i.start, i.stop) != (0, count)]
+    inside = [place for at, place in taps if (at.start, at.stop) == (0, count)]
     if len(inside) > 1:
         y = ufunc(x[(*lead, inside[0])], x[(*lead, inside[1])])
     elif inside:
@@ -547,18 +710,18 @@ def _reduce_axis(
         y = np.full((*x.shape[:axis], count, *x.shape[axis + 1 :]), empty, x.dtype)
     for place in inside[2:]:
         ufunc(y, x[(*lead, place)], out=y)
-    for at, place in partial:
-        part = y[(*lead, at)]
-        ufunc(part, x[(*lead, place)], out=part)
+    for at, place in taps:
+        if (at.start, at.stop) != (0, count):
+            part = y[(*lead, at)]
+            ufunc(part, x[(*lead, place)], out=part)
     return y
 
 
-def _reduce(
-    x: Any, windows: Windows, counts: Sequence[int], widths: Sequence[Pair], ufunc: Any, empty: Any
-) -> Any:
+def _reduce(x: Any, layout: _Layout, ufunc: Any, empty: Any) -> Any:
     y = x
-    for i, (before, _) in enumerate(widths):
-        y = _reduce_axis(y, i + 2, windows, counts[i], before, ufunc, empty)
+    for axis, (taps, count) in enumerate(zip(layout.ranges, layout.counts, strict=True), 2):
+        if taps != [(slice(0, count), slice(0, x.shape[axis], 1))]:  # which is y as it is
+            y = _reduce_axis(y, axis, taps, count, ufunc, empty)
     return y.copy() if y is x else y
 
 
@@ -568,12 +731,12 @@ def max_pool_op(
     dilations: Ints = None, pads: Ints = None, storage_order: int = 0, strides: Ints = None,
 ) -> Any:  # fmt: skip
     """Largest element of every window, padding not counted."""
-    windows, counts, widths = _layout(
+    layout = _layout(
         X.shape[2:], tuple(kernel_shape), _key(strides), _key(dilations), _key(pads), auto_pad,
         ceil_mode,
     )  # fmt: skip
     empty = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
-    return _reduce(X, windows, counts, widths, np.maximum, empty)
+    return _reduce(X, layout, np.maximum, empty)
 
 
 @op("AveragePool", since=11, infer=_infer_average_pool)
@@ -587,7 +750,7 @@ def average_pool_op(
         X.shape[2:], tuple(kernel_shape), _key(strides), _key(dilations), _key(pads), auto_pad,
         ceil_mode,
     )  # fmt: skip
-    y = _reduce(X, *_layout(*key), np.add, 0)
+    y = _reduce(X, _layout(*key), np.add, 0)
     y /= _elements(count_include_pad, y.dtype, *key)
     return y
 
@@ -595,10 +758,11 @@ def average_pool_op(
 @functools.lru_cache(maxsize=1024)
 def _elements(count_include_pad: int, dtype: Any, sizes: tuple[int, ...], *key: Any) -> Any:
     """How many elements each window has, to broadcast against the windows."""
-    windows, counts, widths = _layout(sizes, *key)
+    layout = _layout(sizes, *key)
+    windows = layout.windows
     number: Any = np.ones((), dtype)
-    for i, (before, after) in enumerate(widths):
-        starts = np.arange(counts[i]) * windows.strides[i] - before
+    for i, (before, after) in enumerate(layout.widths):
+        starts = np.arange(layout.counts[i]) * windows.strides[i] - before
         taps = starts[:, None] + np.arange(windows.kernel[i]) * windows.dilations[i]
         low, high = (-before, sizes[i] + after) if count_include_pad else (0, sizes[i])
         inside = np.maximum(((taps >= low) & (taps < high)).sum(1), 1).astype(dtype)

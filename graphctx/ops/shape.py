@@ -415,7 +415,12 @@ def _concat_content(*dims: Any, axis: int) -> Any:
 @op("Concat", since=13, infer=_infer_concat, promote=0, content=_concat_content)
 def concat_op(*inputs: Any, axis: int) -> Any:
     """Tensors joined along an axis."""
-    return np.concatenate(inputs, axis)
+    if all(x.flags.c_contiguous for x in inputs):
+        return np.concatenate(inputs, axis)
+    # NumPy would keep the order of transposed operands, which makes all that follows slow.
+    shape = list(inputs[0].shape)
+    shape[axis] = sum(x.shape[axis] for x in inputs)
+    return np.concatenate(inputs, axis, out=np.empty(shape, np.result_type(*inputs)))
 
 
 def concat(arrays: Sequence[Any], axis: int | None = 0) -> Any:

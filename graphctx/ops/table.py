@@ -40,14 +40,20 @@ class Op:
         since: first opset in which ONNX's operator means what the kernel does.
         kernel: NumPy implementation: `kernel(*operands, **attrs)`.
         infer: `infer(*values, **attrs)` -> (shape, dtype), or a list of them.
-        expand: for operators that ONNX lacks, the same computation in operators that it has:
-            takes and returns tensors.
+        expand: for operators that ONNX or onnxruntime lack, the same computation in operators
+            that they have: takes and returns tensors. Files have these instead.
         ufunc: the NumPy ufunc that equals the kernel, so that programs can reuse buffers.
         inline: NumPy expression that equals the kernel without attributes, for programs, or a
             function of the node that returns one (or None): `np_maximum({0}, {zero}, out={out})`.
             `np_x` is `np.x`, `{zero}` a scalar of the output's dtype; `, out={out}` is left out
             where no buffer is free.
         view: whether the kernel may return a view of its first operand.
+        local: how many of the last axes the output depends on in full, or a function of the node
+            that returns it: 0 for elementwise operators, 1 for those along rows; None where it
+            cannot be computed part by part. Parts of the output then come from the same parts of
+            the operands, and have the same bits.
+        writes: whether the kernel takes `out`, an array of the output's shape and dtype that it
+            writes its result into and returns; it may be the first operand.
         promote: index of the first operand from which on operands are promoted to one dtype.
         content: `content(*dims, **attrs)`: elements of the output where the operands' elements
             are dimensions.
@@ -67,6 +73,7 @@ class Op:
         ufunc: Any,
         inline: str | Callable[[Node], str | None] | None,
         view: bool,
+        local: int | Callable[[Node], int | None] | None,
         promote: int | None,
         content: Callable[..., Any] | None,
         multiply_adds: Callable[[Node], Any] | None,
@@ -80,6 +87,7 @@ class Op:
         self.ufunc = ufunc
         self.inline = inline
         self.view = view
+        self.local = local
         self.promote = promote
         self.content = content
         self.multiply_adds = multiply_adds
@@ -88,7 +96,8 @@ class Op:
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.operand_names = tuple(p.name for p in operands)
         self.least = sum(p.default is p.empty for p in operands)
-        attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+        attributes = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "out"]
+        self.writes = any(p.name == "out" for p in parameters)
         self.defaults = {p.name: p.default for p in attributes if p.default is not p.empty}
         self.required = tuple(p.name for p in attributes if p.default is p.empty)
 
@@ -271,6 +280,7 @@ def op(
     ufunc: Any = None,
     inline: str | Callable[[Node], str | None] | None = None,
     view: bool = False,
+    local: int | Callable[[Node], int | None] | None = None,
     promote: int | None = None,
     content: Callable[..., Any] | None = None,
     multiply_adds: Callable[[Node], Any] | None = None,
@@ -280,7 +290,7 @@ def op(
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
             name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
-            promote=promote, content=content, multiply_adds=multiply_adds,
+            local=local, promote=promote, content=content, multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)
         return record

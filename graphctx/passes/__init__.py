@@ -9,7 +9,8 @@ from graphctx.passes.cse import merge_common
 from graphctx.passes.expand import expand
 from graphctx.passes.fold import fold_constants
 from graphctx.passes.fold_batch_norm import fold_batch_norm
-from graphctx.passes.layout import sink_transposes
+from graphctx.passes.fold_padding import fold_padding
+from graphctx.passes.layout import lay_out_kernels, sink_transposes
 from graphctx.passes.prune import prune
 from graphctx.passes.simplify import simplify
 from graphctx.passes.specialize import specialize
@@ -37,7 +38,7 @@ def optimize(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
         graph = sink_transposes(graph)
         if graph is before:
             break
-    return graph
+    return lay_out_kernels(graph)
 
 
 def settle(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
@@ -48,7 +49,7 @@ def settle(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
         # Known values first, as they make identities; then one node for equal ones, so that
         # what is used once is seen to be.
         graph = merge_common(simplify(fold_constants(graph, freeze=freeze)))
-        graph = fold_batch_norm(drop_kept_state(graph), freeze=freeze)
+        graph = fold_padding(fold_batch_norm(drop_kept_state(graph), freeze=freeze))
         graph = prune(graph)
         if same_graph(before, graph):
             break
@@ -62,6 +63,8 @@ __all__ = [
     "expand",
     "fold_batch_norm",
     "fold_constants",
+    "fold_padding",
+    "lay_out_kernels",
     "merge_common",
     "optimize",
     "prune",

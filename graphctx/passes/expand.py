@@ -1,4 +1,4 @@
-"""Replace operators that ONNX lacks by operators that it has."""
+"""Replace operators that ONNX or onnxruntime lack by operators that they have."""
 
 from __future__ import annotations
 

@@ -130,11 +130,14 @@ def evaluate(node: Node, arrays: list[Any]) -> list[np.ndarray[Any, Any]] | None
 
 
 def frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A copy nobody can write to.
+    """The array if nobody can write to it, else a copy nobody can write to.
 
-    Its memory layout is that of the result (a transpose stays strided as it was), because BLAS
-    and NumPy's reductions sum in the order of the layout: folding must not change a bit.
+    A view of all of a weight, which never changes, is as good as a copy. A copy's memory layout is
+    that of the result (a transpose stays strided as it was), because BLAS and NumPy's reductions
+    sum in the order of the layout: folding must not change a bit.
     """
+    if not array.flags.writeable and (array.base is None or array.base.size == array.size):
+        return array
     copy = array.copy(order="K")
     copy.flags.writeable = False
     return copy

@@ -4,6 +4,8 @@ A convolution works on [batch, channels, ...], so a channels-last layer is
 `Transpose -> Conv -> Transpose back`. What stands between two such layers works on each element
 alone, in any layout: the transpose sinks through it until it meets the next layer's, where the
 two cancel.
+
+Then the kernels: transposing one that is constant leaves it strided in memory as it was.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from graphctx.graph import CallGraph, Node, Value
 from graphctx.passes.cse import merge_common
 from graphctx.passes.prune import prune
 from graphctx.passes.simplify import made_by, new, permutation, simplify
+from graphctx.passes.uses import transformed
 from graphctx.spec import Dim
 
 # Operators that compute every element from the elements at the same place.
@@ -45,6 +48,28 @@ def sink_transposes(graph: CallGraph) -> CallGraph:
     return moved if _transposes(moved) < before else graph
 
 
+def lay_out_kernels(graph: CallGraph) -> CallGraph:
+    """Put constant kernels of convolutions into memory in the order in which they are read.
+
+    Every run would have to do it: measured, that takes twice as long as the convolution of 512
+    channels of 14x14 pixels itself. The operators' bits do not depend on it.
+    """
+
+    def transform(
+        node: Node, operands: tuple[Value | None, ...], builder: Builder
+    ) -> Sequence[Value] | None:
+        if node.kind != "op" or node.name not in ("Conv", "ConvTranspose"):
+            return None
+        x, kernel, *rest = operands
+        array = None if kernel is None else kernel.constant
+        if array is None or array.flags.c_contiguous:
+            return None
+        ordered = builder.constant(np.ascontiguousarray(array), node.call)
+        return [new(node, builder, node.name, [x, ordered, *rest], **node.attrs)]
+
+    return transformed(graph, transform)
+
+
 def _transposes(graph: CallGraph) -> int:
     return sum(node.name == "Transpose" and node.kind == "op" for node in graph.nodes)
 
@@ -62,6 +87,8 @@ def _sink(
         return _through_reduction(node, operands, builder)
     if node.name == "Concat":
         return _through_concat(node, operands, builder)
+    if node.name == "Pad":
+        return _through_pad(node, operands, builder)
     return None
 
 
@@ -151,6 +178,22 @@ def _through_concat(
     if perm is None or sources is None:
         return None
     made = new(node, builder, "Concat", sources, axis=perm[node.attrs["axis"]])
+    return [new(node, builder, "Transpose", [made], perm=perm)]
+
+
+def _through_pad(
+    node: Node, operands: Sequence[Value | None], builder: Builder
+) -> Sequence[Value] | None:
+    """`Pad(Transpose(x), pads) -> Transpose(Pad(x, moved pads))`."""
+    x, pads, *rest = operands
+    inner = made_by(x, "Transpose")
+    if inner is None or pads is None or pads.constant is None or len(rest) > 1:
+        return None
+    perm = permutation(inner, inner.output.rank)
+    moved = np.empty((2, len(perm)), np.int64)
+    moved[:, perm] = pads.constant.reshape(2, -1)
+    counts = builder.constant(moved.reshape(-1), node.call)
+    made = new(node, builder, "Pad", [inner.operands[0], counts, *rest], **node.attrs)
     return [new(node, builder, "Transpose", [made], perm=perm)]
 
 

@@ -292,13 +292,24 @@ def transpose_of_transpose(node: Node, operands: Operands, builder: Builder) -> 
 
 
 @rule("Transpose")
-def transpose_of_vector(node: Node, operands: Operands, builder: Builder) -> Value | None:
-    """`Transpose(x) -> Reshape(x)` where x has one axis that is not 1."""
+def transpose_of_ones(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`Transpose(x) -> Reshape(x)` where only axes of size 1 move: of a vector, or of a Reshape.
+
+    Elsewhere a transpose of an image with one channel stays one, which may meet another.
+    """
     x, wanted = operands[0], node.outputs[0].shape
-    if sum(isinstance(dim, Dim) or dim != 1 for dim in wanted) > 1:
+    vector = sum(isinstance(dim, Dim) or dim != 1 for dim in wanted) <= 1
+    if not vector and (made_by(x, *VIEWS) is None or not moves_ones(node, x)):
         return None
     target = shape_constant(x.shape, wanted)
     return None if target is None else new(node, builder, "Reshape", [x, builder.constant(target)])
+
+
+def moves_ones(node: Node, x: Value) -> bool:
+    """Whether a Transpose of x moves axes of size 1 only, so that elements keep their order."""
+    perm = permutation(node, x.rank)
+    kept = [axis for axis in perm if isinstance(x.shape[axis], Dim) or x.shape[axis] != 1]
+    return kept == sorted(kept)
 
 
 def permutation(node: Node, rank: int) -> tuple[int, ...]:
@@ -326,19 +337,21 @@ def reshape_to_same(node: Node, operands: Operands, builder: Builder) -> Value |
 def reshape_of_reshape(node: Node, operands: Operands, builder: Builder) -> Value | None:
     """`Reshape(Reshape(x, a), b) -> Reshape(x, b)`; Flatten, Squeeze, Unsqueeze likewise.
 
-    Only where b means the same on x: sizes are numbers, the size of x at the same axis (0), or
-    one -1; `Reshape(x, computed shape)` gets such a constant shape too.
+    A Transpose that moves axes of size 1 only is such a Reshape, too. Only where b means the same
+    on x: sizes are numbers, the size of x at the same axis (0), or one -1; `Reshape(x, computed
+    shape)` gets such a constant shape as well.
     """
-    inner = made_by(operands[0], *VIEWS)
+    inner = made_by(operands[0], *VIEWS, "Transpose")
     wanted = node.outputs[0].shape
+    if inner is not None and inner.name == "Transpose" and not moves_ones(inner, _of(inner)):
+        inner = None
     if inner is None:
         if node.name == "Reshape" and operands[1].constant is None:
             target = shape_constant(operands[0].shape, wanted)
             if target is not None:
                 return new(node, builder, "Reshape", [operands[0], builder.constant(target)])
         return None
-    x = inner.operands[0]
-    assert x is not None
+    x = _of(inner)
     target = shape_constant(x.shape, wanted)
     if target is not None:
         return new(node, builder, "Reshape", [x, builder.constant(target)])
@@ -348,6 +361,13 @@ def reshape_of_reshape(node: Node, operands: Operands, builder: Builder) -> Valu
         if literal:
             return new(node, builder, "Reshape", [x, operands[1]], **node.attrs)
     return None
+
+
+def _of(node: Node) -> Value:
+    """The first operand."""
+    x = node.operands[0]
+    assert x is not None
+    return x
 
 
 def shape_constant(source: Shape, wanted: Shape) -> np.ndarray[Any, Any] | None:

@@ -76,6 +76,16 @@ CONV = [
     near("Conv", f32(2, 3, 9), f32(4, 3, 1), f32(4)),
     near("Conv", f32(1, 2, 4, 5, 6), f32(3, 2, 2, 3, 2), f32(3), strides=(1, 2, 2)),
     near("Conv", f32(1, 2, 4, 5, 6), f32(4, 1, 2, 2, 2), group=2, auto_pad="SAME_UPPER"),
+    # Rows of many windows and of few; several blocks of images and of groups, the last one smaller.
+    near("Conv", f32(3, 2, 9, 30), f32(4, 2, 3, 3), f32(4), pads=(1, 1, 1, 1), symbolic=NHW),
+    near("Conv", f32(3, 2, 12, 12), f32(4, 2, 3, 3), f32(4), pads=(1, 1, 1, 1), symbolic=NHW),
+    near("Conv", f32(2, 4, 13, 11), f32(4, 2, 3, 2), group=2, dilations=(2, 1), pads=(0, 1, 2, 0)),
+    near("Conv", f32(5, 8, 40, 40), f32(4, 8, 3, 3), f32(4), symbolic=NHW),
+    near("Conv", f32(2, 300, 16, 16), f32(300, 1, 3, 3), f32(300), group=300, pads=(1, 1, 1, 1)),
+    near("Conv", f32(2, 3, 20, 20), f32(4, 3, 1, 1), f32(4), strides=(2, 2), symbolic=NHW),
+    near("Conv", f32(2, 12, 12, 3).transpose(0, 3, 1, 2), f32(3, 3, 3, 4).T, f32(4)),
+    near("Conv", f32(3, 8, 100), f32(4, 8, 5), pads=(2, 2), symbolic={0: {2: "t"}}),
+    near("Conv", f32(2, 2, 5, 6, 7), f32(3, 2, 3, 3, 3), f32(3), pads=(1, 1, 1, 1, 1, 1)),
     unsupported("onnxruntime has no kernel", "Conv", f64(1, 2, 5, 5), f64(3, 2, 3, 3), f64(3)),
     Case("Conv", (f16(1, 2, 5, 5), f16(3, 2, 3, 3), f16(3)), tolerance=5e-3),
 ]
@@ -105,6 +115,8 @@ CONV_TRANSPOSE = [
     near("ConvTranspose", f32(0, 4, 4, 5), SPREAD, symbolic={0: {0: "n"}}),
     near("ConvTranspose", f32(2, 3, 6), f32(3, 2, 4), f32(2), strides=(2,), pads=(1, 1)),
     near("ConvTranspose", f32(1, 2, 2, 3, 2), f32(2, 3, 2, 2, 3), f32(3), strides=(2, 1, 2)),
+    near("ConvTranspose", f32(3, 8, 24, 24), f32(8, 32, 3, 3), f32(32), strides=(2, 2)),
+    near("ConvTranspose", f32(2, 80, 20, 20), f32(80, 2, 3, 3), group=40, strides=(2, 1)),
     unsupported(
         "onnxruntime has no float64 kernel", "ConvTranspose", f64(1, 2, 3, 3), f64(2, 3, 3, 3)
     ),
@@ -208,6 +220,14 @@ NORM = [
     near("RMSNormalization", f32(2, 3, 8), f32(3, 8), axis=1, epsilon=1e-2),
     near("RMSNormalization", f32(2, 3, 8), f32(8), axis=-2, symbolic={0: {0: "n"}}),
     near("RMSNormalization", f32(7), f32(7)),
+    *(
+        near("LpNormalization", f32(3, 4, 5), symbolic={0: {0: "n", 2: "t"}}, axis=axis, p=p)
+        for axis in (-1, 1, 0)
+        for p in (1, 2)
+    ),
+    near("LpNormalization", np.zeros((2, 3), np.float32)),
+    near("LpNormalization", f64(7)),
+    Case("LpNormalization", (f16(2, 3),), tolerance=5e-3),
 ]  # fmt: skip
 
 CASES: list[Case] = [*CONV, *CONV_TRANSPOSE, *POOL, *NORM]

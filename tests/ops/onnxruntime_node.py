@@ -55,8 +55,19 @@ def model_of(case: Case, dtypes: list[Any]) -> onnx.ModelProto:
         ],
         initializers,
     )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset_of(case))], ir_version=10
+    )
+
+
+def opset_of(case: Case) -> int:
+    """The first opset from `OPSET` on that takes these operands and attributes."""
     opset = max(OPSET, TABLE[case.op].since)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    for later in range(opset, onnx.defs.onnx_opset_version() + 1):
+        schema = onnx.defs.get_schema(case.op, later)
+        if len(case.operands) <= schema.max_input and set(case.attrs) <= set(schema.attributes):
+            return later
+    return opset
 
 
 def model_of_graph(graph: CallGraph) -> onnx.ModelProto:

@@ -243,7 +243,9 @@ def test_record_has_the_signature_of_the_specification(name: str) -> None:
     earliest = onnx.defs.get_schema(name, record.since)
     newest = onnx.defs.get_schema(name)
     for schema in (earliest, exported, newest):
-        assert len(schema.inputs) == (1 if record.variadic else len(record.operand_names))
+        # An operand that came later is refused by the exporter, at an opset before.
+        count = 1 if record.variadic else len(record.operand_names)
+        assert len(schema.inputs) == count or (schema is not newest and len(schema.inputs) < count)
         single = onnx.defs.OpSchema.FormalParameterOption.Single
         if not record.variadic:
             assert record.least == sum(i.option == single for i in schema.inputs)

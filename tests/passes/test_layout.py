@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from graphctx.passes import optimize, sink_transposes
+from graphctx.passes import lay_out_kernels, optimize, sink_transposes
 from tests.passes.graphs import graph_of, lines, passed
 
 TO_FIRST, TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -73,6 +73,31 @@ def test_a_global_mean_needs_no_transpose():
     ]
 
 
+def test_padding_between_two_layers():
+    def function(g, x):
+        y = g.op("Pad", pooled(g, x), np.array([0, 1, 2, 0, 0, 3, 0, 0]), np.float32(-1))
+        return pooled(g, y)
+
+    graph = graph_of(function, IMAGE)
+    assert lines(passed(graph, sink_transposes)) == [
+        "%1 = Transpose(x, perm=[0, 3, 1, 2])",
+        "%2 = MaxPool(%1, kernel_shape=[2, 2])",
+        "%3 = Pad(%2, [0, 0, 1, 2, 0, 0, 3, 0], -1)",
+        "%4 = MaxPool(%3, kernel_shape=[2, 2])",
+        "%5 = Transpose(%4, perm=[0, 2, 3, 1])",
+        "return %5",
+    ]
+
+
+def test_padding_along_axes_that_are_named_is_not_moved():
+    def function(g, x):
+        y = g.op("Pad", pooled(g, x), np.array([1, 1]), None, np.array([1]))
+        return pooled(g, y)
+
+    graph = graph_of(function, IMAGE)
+    assert sink_transposes(graph) is graph
+
+
 def test_a_transpose_that_would_not_cancel_stays():
     graph = graph_of(lambda g, x: g.op("Relu", g.op("Transpose", x)), ("batch", 4))
     assert sink_transposes(graph) is graph
@@ -131,3 +156,20 @@ def test_batch_statistics_follow():
         "%7 = Reshape(%3, [3])",
         "return (%6, %7)",
     ]
+
+
+def test_constant_kernels_lie_in_memory_as_they_are_read():
+    kernel = np.random.default_rng(0).standard_normal((2, 2, 3, 3)).astype(np.float32)
+
+    def function(g, x):
+        strided = g.op("Transpose", g.weight("kernel", kernel), perm=(3, 2, 0, 1))
+        return g.op("Conv", x, strided), g.op("ConvTranspose", x, strided), strided
+
+    folded = optimize(graph_of(function, ("batch", 3, 4, 4)))
+    arrays = [node.data for node in folded.nodes if node.kind == "constant"]
+    assert sorted(array.flags.c_contiguous for array in arrays) == [False, True]
+    assert lay_out_kernels(folded) is folded
+    for name in ("Conv", "ConvTranspose"):
+        [node] = [node for node in folded.nodes if node.name == name]
+        assert node.operands[1].constant.flags.c_contiguous
+    passed(graph_of(function, ("batch", 3, 4, 4)), optimize)

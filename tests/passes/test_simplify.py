@@ -214,6 +214,27 @@ CASES = {
         ["%1 = Transpose(x, perm=[0, 2, 1])", "%2 = Transpose(y)", "return (%1, %2)"],
         ["%1 = Reshape(x, [1, 4, 1])", "%2 = Reshape(y, [1, -1])", "return (%1, %2)"],
     ),
+    "transpose of a reshape that moves ones only": (
+        lambda g, x, y: (
+            g.op("Transpose", g.op("Reshape", x, vector(0, 1, 4, 5)), perm=(0, 2, 1, 3)),
+            g.op("Transpose", y, perm=(0, 2, 1)),
+        ),
+        [("batch", 20), ("batch", 1, 5)],
+        ["%1 = Reshape(x, [0, 1, 4, 5])", "%2 = Transpose(%1, perm=[0, 2, 1, 3])",
+         "%3 = Transpose(y, perm=[0, 2, 1])", "return (%2, %3)"],
+        ["%1 = Reshape(x, [0, 4, 1, 5])", "%2 = Transpose(y, perm=[0, 2, 1])", "return (%1, %2)"],
+    ),
+    "reshape of a transpose that moves ones only": (
+        lambda g, x, y: (
+            g.op("Reshape", g.op("Transpose", x, perm=(0, 2, 1, 3)), vector(0, 1, 20)),
+            g.op("Reshape", g.op("Transpose", y, perm=(0, 2, 1)), vector(0, 20)),
+        ),
+        [("batch", 4, 1, 5), ("batch", 4, 5)],
+        ["%1 = Transpose(x, perm=[0, 2, 1, 3])", "%2 = Reshape(%1, [0, 1, 20])",
+         "%3 = Transpose(y, perm=[0, 2, 1])", "%4 = Reshape(%3, [0, 20])", "return (%2, %4)"],
+        ["%1 = Reshape(x, [0, 1, 20])", "%2 = Transpose(y, perm=[0, 2, 1])",
+         "%3 = Reshape(%2, [0, 20])", "return (%1, %3)"],
+    ),
     "reshape to the same": (
         lambda g, x: g.op("Reshape", x, vector(-1, 4)), [B4],
         ["%1 = Reshape(x, [-1, 4])", "return %1"],
