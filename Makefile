@@ -59,8 +59,10 @@ bench: $(VENV)/.bench-stamp ## Run the benchmarks, side by side with the peers
 	$(BIN)/python -m benchmarks
 
 .PHONY: keras-fixtures
-keras-fixtures: $(VENV)/.bench-stamp ## Record anew what Keras computes, which tests compare with
+keras-fixtures: $(VENV)/.bench-stamp ## Record anew what Keras and PyTorch compute
 	KERAS_BACKEND=numpy $(BIN)/python -m tests.nn.parity.record
+	$(BIN)/python -m tests.weights_fixtures.record
+	$(BIN)/python -m tests.samples.hugging_face
 
 .PHONY: lock
 lock: ## Write constraints.txt anew, with the newest versions there are
@@ -71,7 +73,7 @@ lock: ## Write constraints.txt anew, with the newest versions there are
 	{ \
 		echo "# Exact versions of all that .[dev] and .[bench] install. Written by 'make lock': do not edit."; \
 		"$$tmp/venv/bin/python" -c 'import sys; print("# Resolved on CPython %d.%d, %s." % (*sys.version_info[:2], sys.platform))'; \
-		"$$tmp/venv/bin/python" -m pip freeze --exclude graphctx; \
+		"$$tmp/venv/bin/python" -m pip freeze --exclude graphctx | sed "s/+cpu$$//"; \
 	} > "$$tmp/constraints.txt"; \
 	cp "$$tmp/constraints.txt" constraints.txt
 

@@ -152,7 +152,7 @@ def sequence(layer: Layer) -> list[Layer] | None:
 
 def is_state(owner: Layer, label: str) -> bool:
     """Whether a variable only passes something on from call to call: files need not have it."""
-    return "_Cache" in kinds(owner) or label.startswith("rnn_state")
+    return "KeyValueCache" in kinds(owner) or label.startswith("rnn_state")
 
 
 def own_weights(layer: Layer) -> list[Variable]:
