@@ -37,8 +37,9 @@ demo: $(VENV)/.dev-stamp ## Trace, specialize, run and export a model, step by s
 	$(BIN)/graphctx demo
 
 .PHONY: test
+# One thread of BLAS for each of the processes, which would fight for the cores otherwise.
 test: $(VENV)/.dev-stamp ## Run the tests
-	$(BIN)/pytest -n auto -q
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -q
 
 .PHONY: lint
 lint: $(VENV)/.dev-stamp ## Check style and formatting
