@@ -1,23 +1,36 @@
 """Straight-line Python for a residual graph.
 
-Every op is one line that calls its kernel, or its NumPy ufunc directly. A ufunc writes into the
-buffer of an operand that nothing needs any more, if that buffer was made in this run: never into
-an input, a weight, a constant, or anything that is returned.
+Every op is one line that calls its kernel, or NumPy's function directly. Its result goes into the
+memory of an operand that nothing needs any more, if that was made in this run: never into an input,
+a weight, a constant, or anything that is returned. An array is let go of after the last line that
+reads it. A chain of ops (see `chains`) is a function of its own, called where its arrays are large;
+where they are not, its lines run as they stand.
 """
 
 from __future__ import annotations
 
 import linecache
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from graphctx.collector import paused
 from graphctx.context import GIVEN, UNSET
+from graphctx.executor.blockwise import ChainFunction
+from graphctx.executor.branches import Else, End, If, Merge, Results, steps_of
+from graphctx.executor.chains import Chain
+from graphctx.executor.heap import keep_freed_memory
+from graphctx.executor.statements import Memory, Statement
 from graphctx.graph import CallGraph, Node, Returns, Value, live_nodes
-from graphctx.spec import Dim, same_shape
+from graphctx.ops.blocks import in_one_order, in_rows
+from graphctx.regions import partition
+from graphctx.spec import Dim, is_static
 from graphctx.tree import Structure, same_static
+
+Line = tuple[str, Node | None]
+"""A line of generated code, and the node it computes."""
 
 
 class Code:
@@ -50,14 +63,26 @@ class Code:
     def node_of(self, error: BaseException) -> Node | None:
         """The node at which an exception was raised, if it was raised in this code."""
         step = error.__traceback__
+        found = None
         while step is not None:
             if step.tb_frame.f_code.co_filename == self.filename:
-                return self.lines.get(step.tb_lineno)
+                found = self.lines.get(step.tb_lineno)
             step = step.tb_next
-        return None
+        return found
 
 
-class _Emitter:
+class Emitter:
+    """Writes the functions of a graph's program.
+
+    Attributes:
+        memory: of its values.
+        namespace: what the functions' global names stand for.
+        names: what the code calls values.
+        chains: how many functions of chains there are.
+        path: of the layer call that the last line belongs to.
+        at: line number -> the node it computes.
+    """
+
     def __init__(self, graph: CallGraph, returns: Returns, *, with_state: bool) -> None:
         self.graph = graph
         self.with_state = with_state
@@ -67,39 +92,24 @@ class _Emitter:
         self.structure = returns.structure
         self.state_paths = list(returns.state) if with_state else []
         self.nodes = live_nodes(self.results)
+        self.steps = list(steps_of(partition(self.results)))
+        statements: list[Statement] = []
+        for step in self.steps:
+            if isinstance(step, Statement):
+                statements.append(step)
+            elif isinstance(step, (Chain, Merge)):
+                statements += step.statements
+        self.memory = Memory(graph, statements, self.results)
+        self.last = len(statements) - 1
         self.namespace: dict[str, Any] = {"np": np, "ndarray": np.ndarray}
         self.names: dict[Value, str] = {}
         self.numbers: dict[Value, str] = {}
-        self.lines: list[str] = []
-        self.at: dict[int, Node] = {}  # line number -> node
-        # The buffers a value may share memory with. Empty: it owns a buffer made in this run.
-        self.owner: dict[Value, frozenset[Value]] = {}
-        self.last_use = self._last_uses()
-
-    def _last_uses(self) -> dict[Value, int]:
-        """Owner of a buffer -> index of the last node that reads it through any alias."""
-        last: dict[Value, int] = {}
-        for index, node in enumerate(self.nodes):
-            for value in node.outputs:
-                self.owner[value] = self._owners(node, value)
-            for operand in node.operands:
-                if operand is not None:
-                    for owner in self.owner[operand]:
-                        last[owner] = index
-        for value in self.results:
-            for owner in self.owner[value]:
-                last[owner] = len(self.nodes)
-        return last
-
-    def _owners(self, node: Node, value: Value) -> frozenset[Value]:
-        if node.kind == "select":
-            arms = [v for v in node.operands[1:] if v is not None]
-            return frozenset().union(*(self.owner[v] for v in arms))
-        if node.kind == "op" and node.op is not None and node.op.view:
-            first = node.operands[0]
-            assert first is not None
-            return self.owner[first]
-        return frozenset([value])
+        self.variables: dict[str, Value] = {}  # local variable of `run` -> what it holds
+        self.count = 0  # of these variables
+        self.functions: list[Line] = []  # those of chains
+        self.chains = 0
+        self.at: dict[int, Node] = {}
+        self.path = ""
 
     # -- parts --------------------------------------------------------------------------------
 
@@ -110,29 +120,71 @@ class _Emitter:
         return name
 
     def emit(self, prologue: Sequence[str], parameters: Mapping[Value, str]) -> str:
-        """The text of `run`."""
+        """The text of `run`, and of the functions it calls."""
         self.names.update(parameters)
-        path = None
-        for index, node in enumerate(self.nodes):
-            if node.kind in ("input", "context") or node.output in self.names:
-                continue
-            if node.kind in ("weight", "constant"):
-                is_weight = node.kind == "weight"
-                array = self.graph.array(node)
-                if not is_weight and array.ndim == 0 and array.dtype != object:
-                    array = array[()]
-                self.names[node.output] = self.bind("w" if is_weight else "c", array)
-                continue
-            line = self._select(node) if node.kind == "select" else self._op(node, index)
-            comment = ""
-            if node.path and node.path != path:
-                path = node.path
-                comment = f"  # {path}"
-            self.lines.append(f"    {line}{comment}")
-            self.at[1 + len(prologue) + len(self.lines)] = node
-        head = f"def run({', '.join(parameters.values())}):"
-        body = [*prologue, *self.lines, *self._return()]
-        return "\n".join([head, *body]) + "\n"
+        for node in self.nodes:
+            if node.kind in ("weight", "constant") and node.output not in self.names:
+                prefix = "w" if node.kind == "weight" else "c"
+                self.names[node.output] = self.bind(prefix, self.graph.array(node))
+        body = list(self._body())
+        lines: list[Line] = [*self.functions, (f"def run({', '.join(parameters.values())}):", None)]
+        lines += [(text, None) for text in prologue]
+        lines += [("    " + text, node) for text, node in body]
+        lines += [(text, None) for text in self._return()]
+        self.at = {number: node for number, (_, node) in enumerate(lines, 1) if node is not None}
+        return "\n".join(text for text, _ in lines) + "\n"
+
+    def _body(self) -> Iterator[Line]:
+        index = depth = 0
+        for step in self.steps:
+            lines: list[Line] = []
+            inside = depth
+            if isinstance(step, Statement):
+                lines = self._straight(step, index)
+                index += 1
+            elif isinstance(step, Chain):
+                lines = self._chain(step, index)
+                index += len(step.statements)
+            elif isinstance(step, If):
+                lines = [(f"if {self._test(step.selector, step.case, step.cases)}:", None)]
+                depth += 1
+            elif isinstance(step, Else):
+                lines = [("else:", None)]
+                inside -= 1
+            elif isinstance(step, Results):
+                lines = self._results(step)
+            elif isinstance(step, End):
+                depth -= 1
+            else:
+                self._merge(step, index)
+                index += len(step.statements)
+            for text, node in lines:
+                yield "    " * inside + text, node
+
+    def _results(self, step: Results) -> list[Line]:
+        """The lines that make the arms of a case the results of selects."""
+        lines: list[Line] = []
+        for node, arm in zip(step.selects, step.arms, strict=True):
+            if node.output not in self.names:
+                self.count += 1
+                self.names[node.output] = f"v{self.count}"
+            text = f"{self.names[node.output]} = {self.read(arm)}{self.comment(node)}"
+            lines.append((text, node))
+        return lines
+
+    def _merge(self, step: Merge, index: int) -> None:
+        """Results are variables from here on; what the branches named is let go of at the end."""
+        for offset, statement in enumerate(step.statements):
+            for value in statement.operands:
+                name = "" if value is None else self.names.get(value, "")
+                if value is not None and self.memory.last_read[value] <= index + offset:
+                    self.variables.pop(name, None)
+            output = statement.outputs[0]
+            self.variables[self.names[output]] = output
+
+    def read(self, value: Value) -> str:
+        """What the code calls a value."""
+        return self.numbers.get(value) or self.names[value]
 
     def number(self, node: Node, name: str) -> str:
         """The line that makes a NumPy scalar of an open numeric argument.
@@ -145,66 +197,131 @@ class _Emitter:
         unset = self._literal(UNSET)
         return f"    n_{name} = {scalar}(1 if {name} is {unset} else {name})"
 
-    def _fresh(self, value: Value) -> str:
-        name = f"v{len(self.names)}"
-        self.names[value] = name
-        return name
+    # -- statements ---------------------------------------------------------------------------
 
-    def _op(self, node: Node, index: int) -> str:
-        op = node.op
-        assert op is not None
-        arguments = ["None" if v is None else self._read(v) for v in node.operands]
-        if len(node.outputs) == 1:
-            template = op.template(node)
-            if template is not None:
-                buffer = self._dead_buffer(node, index)
-                if buffer is None:
-                    template = template.replace(", out={out}", "")
-                for name in re.findall(r"np_(\w+)", template):
-                    self.namespace[f"np_{name}"] = getattr(np, name)
-                zero = self.bind("z", node.output.dtype.type(0)) if "{zero}" in template else ""
-                text = template.format(*arguments, out=buffer, zero=zero)
-                return f"{self._fresh(node.output)} = {text}"
-        kernel = f"k_{op.name}"
-        self.namespace[kernel] = op.kernel
+    def _straight(self, statement: Statement, index: int) -> list[Line]:
+        """The lines of a statement."""
+        node = statement.node
+        overwritten = self.memory.overwritten(statement, index)
+        # Local variables whose values no later line reads.
+        dying = [
+            self.names[value]
+            for value in dict.fromkeys(statement.operands)
+            if value is not None and self.memory.last_read[value] == index
+            and self.variables.get(self.names[value]) is value
+        ]  # fmt: skip
+        if node.kind == "select":
+            text = self._select(node)
+        else:
+            out = "" if overwritten is None else self.names[overwritten]
+            text = self.expression(statement, self.read, out)
+        targets = []
+        for value in statement.outputs:
+            if overwritten is not None:
+                target = self.names[overwritten]
+            elif dying and len(statement.outputs) == 1:
+                target = dying[0]  # which lets go of what it held
+            else:
+                self.count += 1
+                target = f"v{self.count}"
+            self.names[value] = target
+            self.variables[target] = value
+            targets.append(target)
+            if self.memory.last_read[value] == index:
+                dying.append(target)  # nothing reads it at all
+        lines: list[Line] = [(f"{', '.join(targets)} = {text}{self.comment(node)}", node)]
+        if index < self.last:
+            last_read = self.memory.last_read
+            dead = [name for name in dying if last_read[self.variables[name]] <= index]
+            lines += self._forget(dead)
+        return lines
+
+    def _forget(self, variables: Iterable[str]) -> list[Line]:
+        """The line that lets go of what variables hold."""
+        names = list(dict.fromkeys(variables))
+        for name in names:
+            del self.variables[name]
+        return [(f"del {', '.join(names)}", None)] if names else []
+
+    def expression(self, statement: Statement, read: Callable[[Value], str], out: str) -> str:
+        """What computes a statement's result, into `out` unless that is empty."""
+        node = statement.node
+        arguments = ["None" if v is None else read(v) for v in statement.operands]
+        if statement.template:
+            template = statement.template
+            if not out:
+                template = template.replace(", out={out}", "")
+            for name in re.findall(r"np_(\w+)", template):
+                self.namespace[f"np_{name}"] = getattr(np, name)
+            zero = ""
+            if "{zero}" in template:
+                zero = self.bind("z", np.zeros((), node.output.dtype))
+            return template.format(*arguments, out=out, zero=zero)
+        assert node.op is not None
+        kernel = f"k_{node.op.name}"
+        self.namespace[kernel] = node.op.kernel
         arguments += [f"{name}={self._literal(value)}" for name, value in node.attrs.items()]
-        targets = ", ".join(self._fresh(value) for value in node.outputs)
-        return f"{targets} = {kernel}({', '.join(arguments)})"
+        if out:
+            arguments.append(f"out={out}")
+        return f"{kernel}({', '.join(arguments)})"
 
-    def _dead_buffer(self, node: Node, index: int) -> str | None:
-        """An operand's buffer that the op may write its result into."""
-        output = node.output
-        if output.rank == 0:
-            return None
-        for value in node.operands:
-            if value is None or value.node.kind != "op":
-                continue
-            # Only a buffer that a kernel made in this run, seen through no view.
-            if self.owner[value] != {value} or self.last_use[value] != index:
-                continue
-            if value.dtype == output.dtype and same_shape(value.shape, output.shape):
-                return self.names[value]
-        return None
+    def comment(self, node: Node) -> str:
+        """The layer call that a line belongs to, where it is another one than before."""
+        if not node.path or node.path == self.path:
+            return ""
+        self.path = node.path
+        return f"  # {node.path}"
+
+    def _chain(self, chain: Chain, index: int) -> list[Line]:
+        """The lines of a chain: a call where its arrays are large, else its statements."""
+        node = chain.statements[0].node
+        comment = self.comment(node)
+        path = self.path
+        function = ChainFunction(self, chain, index + len(chain.statements) - 1)
+        self.functions += function.lines
+        full = [self.read(value) for value in chain.full]
+        tests = [] if is_static(chain.shape) else [f"{full[0]}.size > {chain.limit}"]
+        if not all(map(self.memory.row_major, chain.full)):
+            helper = in_rows if function.needs_rows else in_one_order
+            self.namespace[helper.__name__] = helper
+            tests.append(f"{helper.__name__}({', '.join(full)})")
+        before = list(self.variables)
+        self.path = path
+        straight: list[Line] = []
+        for offset, statement in enumerate(chain.statements):
+            straight += self._straight(statement, index + offset)
+        targets = ", ".join(self.names[value] for value in function.outputs)
+        call: list[Line] = [(f"{targets} = {function.call}", node)]
+        dead = [name for name in before if name not in self.variables]
+        if dead:
+            call.append((f"del {', '.join(dead)}", None))
+        if not tests:
+            return [(call[0][0] + comment, node), *call[1:]]
+        return [
+            (f"if {' and '.join(tests)}:{comment}", None),
+            *(("    " + text, at) for text, at in call),
+            ("else:", None),
+            *(("    " + text, at) for text, at in straight),
+        ]
 
     def _select(self, node: Node) -> str:
         selector = node.operands[0]
         assert selector is not None
-        name = self.names[selector]
         *tests, (_, last) = list(node.arms())
         text = ""
-        mixed = len({type(case) for case in node.attrs["cases"] if case is not UNSET}) > 1
         for case, value in tests:
-            text += f"{self._read(value)} if {self._test(name, case, mixed)} else "
-        return f"{self._fresh(node.output)} = {text}{self._read(last)}"
+            test = self._test(selector, case, node.attrs["cases"])
+            text += f"{self.read(value)} if {test} else "
+        return text + self.read(last)
 
-    def _read(self, value: Value) -> str:
-        return self.numbers.get(value) or self.names[value]
-
-    def _test(self, name: str, case: Any, mixed: bool) -> str:
+    def _test(self, selector: Value, case: Any, cases: Sequence[Any]) -> str:
+        """Whether a selector has a case."""
+        name = self.names[selector]
         if case is GIVEN:
             return f"{name} is not {self._literal(UNSET)}"
         if case is UNSET:
             return f"{name} is {self._literal(case)}"
+        mixed = len({type(case) for case in cases if case is not UNSET}) > 1
         if not mixed and isinstance(case, (bool, int, str)):
             return f"{name} == {self._literal(case)}"
         # 1, 1.0 and True are equal to Python, but are different cases.
@@ -232,9 +349,10 @@ class _Emitter:
 
     def _result(self, value: Value) -> str:
         """A result that shares memory with nothing the caller or a later run can change."""
-        name = self._read(value)
-        borrowed = any(owner.node.kind != "op" for owner in self.owner[value])
-        shared = sum(bool(self.owner[value] & self.owner[other]) for other in self.results) > 1
+        name = self.read(value)
+        owners = self.memory.owners
+        borrowed = any(owner.node.kind != "op" for owner in owners[value])
+        shared = sum(bool(owners[value] & owners[other]) for other in self.results) > 1
         if value.rank == 0 or borrowed or shared:
             return f"np.array({name})"
         return name
@@ -255,6 +373,7 @@ class _Emitter:
         return f"{self.bind('t', structure.data)}({', '.join(children)})"
 
 
+@paused()
 def generate(
     graph: CallGraph,
     convert: Mapping[str, Callable[[Any], Any]],
@@ -268,8 +387,9 @@ def generate(
         convert: input name -> function that turns what a caller passed into the array, or raises.
         with_state: whether to take state values and return the new ones as well.
     """
+    keep_freed_memory()
     returns = graph.returns
-    emitter = _Emitter(graph, returns, with_state=with_state)
+    emitter = Emitter(graph, returns, with_state=with_state)
     parameters: dict[Value, str] = {}
     prologue: list[str] = []
     sizes: dict[str, str] = {}
@@ -304,7 +424,7 @@ def generate(
 
 
 def _check_input(
-    emitter: _Emitter,
+    emitter: Emitter,
     value: Value,
     name: str,
     convert: Callable[[Any], Any],

@@ -16,7 +16,7 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
-from graphctx.ops.blocks import in_blocks
+from graphctx.ops.blocks import in_blocks, sum_of_rows, with_column
 from graphctx.ops.elementwise import (
     add,
     clip,
@@ -120,7 +120,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
 # -- exponential linear units ---------------------------------------------------------------------
 
 
-def _elu_step(x: Any, out: Any, y: Any, alpha: float, gamma: float, scale: float) -> None:
+def _elu_step(x: Any, out: Any, y: Any, z: Any, alpha: float, gamma: float, scale: float) -> None:
     zero, factor, outer, divisor = _numbers(x.dtype, 0, alpha, gamma, scale)
     np.minimum(x, zero, out=y)
     if scale != 1:
@@ -128,14 +128,14 @@ def _elu_step(x: Any, out: Any, y: Any, alpha: float, gamma: float, scale: float
     np.expm1(y, out=y)
     if alpha != 1:
         np.multiply(y, factor, out=y)
-    np.add(y, np.maximum(x, zero, out=out), out=out)
+    np.add(y, np.maximum(x, zero, out=z), out=out)
     if gamma != 1:
         np.multiply(out, outer, out=out)
 
 
 def _elu(x: Any, out: Any, alpha: float, gamma: float, scale: float) -> Any:
     """`gamma * (max(x, 0) + alpha * expm1(min(x, 0) / scale))`."""
-    return in_blocks(_elu_step, x, out, (x.dtype,), alpha, gamma, scale)
+    return in_blocks(_elu_step, (x,), out, (x.dtype, x.dtype), alpha, gamma, scale)
 
 
 @float_rules
@@ -183,7 +183,7 @@ def _logistic(x: Any, out: Any, y: Any) -> None:
 @half_in_single
 def sigmoid(x: Any, *, out: Any = None) -> Any:
     """Logistic function: `1 / (1 + exp(-x))`."""
-    return in_blocks(_logistic, x, out, (x.dtype,))
+    return in_blocks(_logistic, (x,), out, (x.dtype,), once=True)
 
 
 def _ramp(x: Any, out: Any, alpha: float, beta: float) -> None:
@@ -199,7 +199,7 @@ def _ramp(x: Any, out: Any, alpha: float, beta: float) -> None:
 @op("HardSigmoid", since=6, infer=floating, local=0)
 def _hard_sigmoid(x: Any, *, alpha: float = 0.2, beta: float = 0.5, out: Any = None) -> Any:
     """`alpha * x + beta`, limited to the interval from 0 to 1."""
-    return in_blocks(_ramp, x, out, (), alpha, beta)
+    return in_blocks(_ramp, (x,), out, (), alpha, beta)
 
 
 def hard_sigmoid(x: Any, alpha: float = 1 / 6, beta: float = 0.5) -> Any:
@@ -219,16 +219,16 @@ def _hard_silu(x: Any, out: Any, y: Any) -> None:
 @op("HardSwish", since=14, infer=floating, local=0)
 def hard_silu(x: Any, *, out: Any = None) -> Any:
     """`x * hard_sigmoid(x)`."""
-    return in_blocks(_hard_silu, x, out, (x.dtype,))
+    return in_blocks(_hard_silu, (x,), out, (x.dtype,))
 
 
-def _softplus(x: Any, out: Any, y: Any) -> None:
+def _softplus(x: Any, out: Any, y: Any, z: Any) -> None:
     [zero] = _numbers(x.dtype, 0)
     np.absolute(x, out=y)
     np.negative(y, out=y)
     np.exp(y, out=y)
     np.log1p(y, out=y)
-    np.add(y, np.maximum(x, zero, out=out), out=out)
+    np.add(y, np.maximum(x, zero, out=z), out=out)
 
 
 @float_rules
@@ -236,7 +236,7 @@ def _softplus(x: Any, out: Any, y: Any) -> None:
 @half_in_single
 def softplus(x: Any, *, out: Any = None) -> Any:
     """Smooth rectifier: `log(1 + exp(x))`."""
-    return in_blocks(_softplus, x, out, (x.dtype,))
+    return in_blocks(_softplus, (x,), out, (x.dtype, x.dtype))
 
 
 def _softsign(x: Any, out: Any, y: Any) -> None:
@@ -251,7 +251,7 @@ def _softsign(x: Any, out: Any, y: Any) -> None:
 @half_in_single
 def softsign(x: Any, *, out: Any = None) -> Any:
     """`x / (1 + abs(x))`."""
-    return in_blocks(_softsign, x, out, (x.dtype,))
+    return in_blocks(_softsign, (x,), out, (x.dtype,))
 
 
 def _mish(x: Any, out: Any, e: Any, n: Any) -> None:
@@ -271,11 +271,12 @@ def _mish(x: Any, out: Any, e: Any, n: Any) -> None:
 @half_in_single
 def mish(x: Any, *, out: Any = None) -> Any:
     """`x * tanh(softplus(x))`."""
-    return in_blocks(_mish, x, out, (x.dtype, x.dtype))
+    return in_blocks(_mish, (x,), out, (x.dtype, x.dtype))
 
 
 def _swish(x: Any, out: Any, y: Any, alpha: float) -> None:
-    _logistic(x if alpha == 1 else np.multiply(x, *_numbers(x.dtype, alpha), out=y), y, y)
+    [factor] = _numbers(x.dtype, alpha)
+    _logistic(x if alpha == 1 else np.multiply(x, factor, out=y), y, y)
     np.multiply(x, y, out=out)
 
 
@@ -283,7 +284,7 @@ def _swish(x: Any, out: Any, y: Any, alpha: float) -> None:
 @half_in_single
 def swish_op(x: Any, *, alpha: float = 1.0, out: Any = None) -> Any:
     """`x * sigmoid(alpha * x)`."""
-    return in_blocks(_swish, x, out, (x.dtype,), alpha)
+    return in_blocks(_swish, (x,), out, (x.dtype,), alpha)
 
 
 def silu(x: Any) -> Any:
@@ -435,7 +436,7 @@ def erf(x: Any, *, out: Any = None) -> Any:
     Accurate to 1 unit in the last place in float32, to 4e-16 in float64.
     """
     step, buffers = (_erf_double, 4) if x.dtype == np.float64 else (_erf_single, 3)
-    return in_blocks(step, x, out, (np.float64,) * buffers)
+    return in_blocks(step, (x,), out, (np.float64,) * buffers)
 
 
 def _gelu_tanh(x: Any, out: Any, y: Any) -> None:
@@ -449,9 +450,9 @@ def _gelu_tanh(x: Any, out: Any, y: Any) -> None:
 
 
 def _gelu_single(x: Any, out: Any, y: Any, t: Any) -> None:
-    end, one, half = _numbers(x.dtype, _GELU_END, 1, 0.5)
+    zero, end, one, half = _numbers(x.dtype, 0, _GELU_END, 1, 0.5)
     np.multiply(x, x, out=t)
-    np.minimum(t, end, out=t)
+    t.clip(zero, end, out=t)
     np.multiply(x, _horner(_numbers(x.dtype, *_GELU_P), t, y), out=y)
     _gated(x, out, np.tanh(y, out=y), one, half)
 
@@ -480,10 +481,10 @@ def gelu(x: Any, *, approximate: str = "none", out: Any = None) -> Any:
     With `approximate="tanh"` it is `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x ** 3)))`.
     """
     if approximate == "tanh":
-        return in_blocks(_gelu_tanh, x, out, (x.dtype,))
+        return in_blocks(_gelu_tanh, (x,), out, (x.dtype,))
     if x.dtype == np.float64:
-        return in_blocks(_gelu_double, x, out, (x.dtype,) * 5)
-    return in_blocks(_gelu_single, x, out, (x.dtype,) * 2)
+        return in_blocks(_gelu_double, (x,), out, (x.dtype,) * 5)
+    return in_blocks(_gelu_single, (x,), out, (x.dtype,) * 2)
 
 
 # -- along an axis --------------------------------------------------------------------------------
@@ -500,13 +501,15 @@ def _along_last(node: Node) -> int | None:
     return 1 if axis in (-1, node.output.rank - 1) else None
 
 
-def _centered(x: Any, axis: int, out: Any) -> Any:
-    return np.subtract(x, np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf), out=out)
+def _largest(x: Any, axis: int) -> Any:
+    # With `initial` NumPy does not copy the first element of each row beforehand.
+    return np.maximum.reduce(x, axis, keepdims=True, initial=-np.inf)
 
 
-def _softmax(x: Any, out: Any, y: Any, axis: int) -> None:
-    np.exp(_centered(x, axis, y), out=y)
-    np.divide(y, np.add.reduce(y, axis, keepdims=True), out=out)
+def _softmax_rows(x: Any, out: Any, y: Any) -> None:
+    np.exp(with_column(np.subtract, x, _largest(x, -1), y), out=y)
+    total = sum_of_rows(y)
+    with_column(np.multiply, y, np.reciprocal(total, out=total), out)
 
 
 @float_rules
@@ -516,12 +519,23 @@ def softmax(x: Any, *, axis: int = -1, out: Any = None) -> Any:
     """`exp(x)`, scaled to the sum 1 along an axis."""
     if not x.ndim:
         return np.ones((), x.dtype)
-    return _by_rows(_softmax, x, axis, out)
+    if not x.size:
+        return np.empty_like(x) if out is None else out
+    if axis in (-1, x.ndim - 1):
+        return in_blocks(
+            _softmax_rows, (np.ascontiguousarray(x),), out, (x.dtype,), whole=1, once=True
+        )
+    y = np.subtract(x, _largest(x, axis), out=out)
+    np.exp(y, out=y)
+    y /= np.add.reduce(y, axis, keepdims=True)
+    return y
 
 
-def _log_softmax(x: Any, out: Any, y: Any, axis: int) -> None:
-    total = np.add.reduce(np.exp(_centered(x, axis, y), out=y), axis, keepdims=True)
-    np.subtract(_centered(x, axis, y), np.log(total, out=total), out=out)
+def _log_softmax_rows(x: Any, out: Any, y: Any) -> None:
+    largest = _largest(x, -1)
+    total = sum_of_rows(np.exp(with_column(np.subtract, x, largest, y), out=y))
+    with_column(np.subtract, x, largest, y)
+    with_column(np.subtract, y, np.log(total, out=total), out)
 
 
 @float_rules
@@ -531,16 +545,13 @@ def log_softmax(x: Any, *, axis: int = -1, out: Any = None) -> Any:
     """Logarithm of `softmax`, without overflow."""
     if not x.ndim:
         return np.zeros((), x.dtype)
-    return _by_rows(_log_softmax, x, axis, out)
-
-
-def _by_rows(step: Any, x: Any, axis: int, out: Any) -> Any:
-    """Run a step along an axis; where it is the last one, on contiguous rows."""
+    if not x.size:
+        return np.empty_like(x) if out is None else out
     if axis in (-1, x.ndim - 1):
-        return in_blocks(step, np.ascontiguousarray(x), out, (x.dtype,), -1, whole=1)
-    out = np.empty_like(x) if out is None else out
-    step(x, out, np.empty_like(x), axis)
-    return out
+        return in_blocks(_log_softmax_rows, (np.ascontiguousarray(x),), out, (x.dtype,), whole=1)
+    y = np.subtract(x, _largest(x, axis), out=out)
+    y -= np.log(np.add.reduce(np.exp(y), axis, keepdims=True))
+    return y
 
 
 @float_rules

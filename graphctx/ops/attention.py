@@ -208,7 +208,7 @@ def _split_heads(x: Any, heads: int | None) -> Any:
         return x
     if heads is None:
         raise ValueError("the numbers of heads are missing")
-    return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+    return x.reshape(*x.shape[:2], heads, x.shape[2] // heads).transpose(0, 2, 1, 3)
 
 
 @op("Attention", since=23, infer=_infer_attention, multiply_adds=_attention_adds)
@@ -598,7 +598,8 @@ def rotary_embedding_op(
 ) -> Any:  # fmt: skip
     """Pairs of elements of every head rotated by angles that grow with the position."""
     flat = X.ndim == 3
-    x = X.reshape(*X.shape[:2], num_heads, -1) if flat else X.transpose(0, 2, 1, 3)
+    size = X.shape[-1] // num_heads if flat else X.shape[-1]
+    x = X.reshape(*X.shape[:2], num_heads, size) if flat else X.transpose(0, 2, 1, 3)
     y = np.empty_like(x)
     rotated = rotary_embedding_dim or x.shape[-1]
     half = rotated // 2

@@ -15,7 +15,7 @@ import numpy as np
 
 from graphctx.context import source_line
 from graphctx.errors import DTypeError, ShapeError
-from graphctx.graph import Value
+from graphctx.graph import Node, Value
 from graphctx.ops.logic import (
     and_op,
     astype,
@@ -151,7 +151,13 @@ def multiply(a: Any, b: Any) -> Any:
     return np.multiply(a, b)
 
 
-@op("Div", since=14, infer=broadcast_numeric, promote=0, content=_pairwise(_divided))
+def _inline_div(node: Node) -> str | None:
+    floats = node.output.dtype.kind in "fc"
+    return "np_divide({0}, {1}, out={out})" if floats else None
+
+
+@op("Div", since=14, infer=broadcast_numeric, promote=0, content=_pairwise(_divided), local=0,
+    inline=_inline_div)  # fmt: skip
 def div_op(a: Any, b: Any) -> Any:
     """Quotient; of integers it is truncated towards zero."""
     kind = _kind(a, b)
@@ -168,7 +174,8 @@ def divide(x1: Any, x2: Any) -> Any:
     return div_op(*operands_of(np.true_divide, x1, x2)[:2])
 
 
-@op("Mod", since=13, infer=broadcast_numeric, promote=0, content=_pairwise(_floor_remainder))
+@op("Mod", since=13, infer=broadcast_numeric, promote=0, content=_pairwise(_floor_remainder),
+    local=0)  # fmt: skip
 def mod_op(a: Any, b: Any, *, fmod: int = 0) -> Any:
     """Remainder with the sign of the divisor; with `fmod=1` that of the dividend."""
     return np.fmod(a, b) if fmod else np.remainder(a, b)
@@ -238,7 +245,21 @@ def _never_zero(x: Tensor) -> Any:
     return where(equal(x, 0), np.ones((), x.dtype), x)
 
 
-@op("Pow", since=15, infer=_infer_pow)
+def _local_pow(node: Node) -> int | None:
+    exponent = node.operands[1]
+    assert exponent is not None
+    return None if exponent.rank else 0  # the kernel asks for the number of exponents
+
+
+def _inline_pow(node: Node) -> str | None:
+    exponent = node.operands[1]
+    assert exponent is not None
+    known = exponent.constant
+    square = known is not None and known.ndim == 0 and known == 2
+    return "np_square({0}, out={out})" if square and node.output.dtype.kind == "f" else None
+
+
+@op("Pow", since=15, infer=_infer_pow, local=_local_pow, inline=_inline_pow)
 def pow_op(x: Any, y: Any) -> Any:
     """Power, of the dtype of the base."""
     if x.dtype.kind == "f":
@@ -356,25 +377,30 @@ _min_of = _broadcast_all(np.minimum)
 _sum_of = _broadcast_all(np.add)
 
 
-@op("Max", since=12, infer=broadcast_numeric, promote=0)
+def _inline_pair(name: str) -> Callable[[Node], str | None]:
+    """The ufunc of an operator that takes any number of operands, for two."""
+    return lambda node: f"np_{name}({{0}}, {{1}}, out={{out}})" if len(node.operands) == 2 else None
+
+
+@op("Max", since=12, infer=broadcast_numeric, promote=0, local=0, inline=_inline_pair("maximum"))
 def max_op(*data: Any) -> Any:
     """Largest of any number of elements."""
     return _max_of(*data)
 
 
-@op("Min", since=12, infer=broadcast_numeric, promote=0)
+@op("Min", since=12, infer=broadcast_numeric, promote=0, local=0, inline=_inline_pair("minimum"))
 def min_op(*data: Any) -> Any:
     """Smallest of any number of elements."""
     return _min_of(*data)
 
 
-@op("Sum", since=8, infer=_broadcast_floating, promote=0)
+@op("Sum", since=8, infer=_broadcast_floating, promote=0, local=0, inline=_inline_pair("add"))
 def sum_op(*data: Any) -> Any:
     """Sum of any number of tensors, elementwise."""
     return _sum_of(*data)
 
 
-@op("Mean", since=8, infer=_broadcast_floating, promote=0)
+@op("Mean", since=8, infer=_broadcast_floating, promote=0, local=0)
 def mean_op(*data: Any) -> Any:
     """Mean of any number of tensors, elementwise."""
     return _sum_of(*data) / len(data)
@@ -394,7 +420,16 @@ def minimum(x1: Any, x2: Any) -> Any:
     return and_op(x1, x2) if dtype == bool else min_op(x1, x2)
 
 
-@op("Clip", since=12, infer=_infer_clip, promote=0)
+def _inline_clip(node: Node) -> str | None:
+    bounds = [v is not None for v in (*node.operands[1:], None, None)][:2]
+    if bounds == [True, True]:
+        return "{0}.clip({1}, {2}, out={out})"
+    if bounds == [True, False]:
+        return "np_maximum({0}, {1}, out={out})"
+    return "np_minimum({0}, {2}, out={out})" if bounds == [False, True] else None
+
+
+@op("Clip", since=12, infer=_infer_clip, promote=0, local=0, inline=_inline_clip)
 def clip_op(x: Any, min: Any = None, max: Any = None) -> Any:
     """Elements limited to an interval; a bound is a scalar."""
     if min is None:

@@ -47,6 +47,10 @@ def _inline_matmul(node: Node) -> str | None:
     return "np_dot({0}, {1})" if ranks == [2, 2] else None
 
 
+_SMALL = 10**6
+"""Multiplications of a product up to which OpenBLAS has a kernel for small matrices."""
+
+
 def _matmul_adds(node: Node) -> Any:
     a = node.operands[0]
     assert a is not None
@@ -55,7 +59,7 @@ def _matmul_adds(node: Node) -> Any:
 
 @numpy_rules(np.matmul, eager=lambda a, b: _product(np.asarray(a), np.asarray(b)))
 @op("MatMul", since=9, infer=_infer_matmul, promote=0, multiply_adds=_matmul_adds,
-    inline=_inline_matmul)  # fmt: skip
+    inline=_inline_matmul, row_major=True)  # fmt: skip
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product over the last two axes; other axes broadcast, 1-D operands are vectors."""
     return _product(a, b)
@@ -66,10 +70,12 @@ def _product(a: Any, b: Any) -> Any:
     if rank == 2 and a.ndim == 2:
         return np.dot(a, b)  # less overhead than np.matmul
     if rank == 2 and a.ndim > 2 and a.size and b.size:
-        # One product instead of many, for each of which BLAS would pack all of b again.
-        rows = np.dot(a.reshape(-1, a.shape[-1]), b)
-        return rows.reshape(*a.shape[:-1], b.shape[1])
-    return np.matmul(a, b)
+        rows = a.shape[-2]
+        if rows < 5 or rows * b.size > _SMALL:
+            # One product instead of many, which NumPy takes one by one.
+            y = np.dot(a.reshape(-1, a.shape[-1]), b)
+            return y.reshape(*a.shape[:-1], b.shape[1])
+    return np.matmul(a, b, order="C")
 
 
 # -- Gemm -----------------------------------------------------------------------------------------
@@ -96,10 +102,15 @@ def _infer_gemm(
     return (rows, columns), dtype
 
 
-def _inline_gemm(node: Node) -> str:
+def _inline_gemm(node: Node) -> tuple[str, ...] | None:
+    if not {"transA", "transB"}.issuperset(node.attrs):
+        return None
+    left = "{0}.T" if node.attrs.get("transA") else "{0}"
+    right = "{1}.T" if node.attrs.get("transB") else "{1}"
+    product = f"np_dot({left}, {right})"
     if len(node.operands) == 2 or node.operands[2] is None:
-        return "np_dot({0}, {1})"
-    return "np_add(t := np_dot({0}, {1}), {2}, out=t)"
+        return (product,)
+    return product, "np_add({_}, {2}, out={out})"
 
 
 def _gemm_adds(node: Node) -> Any:
@@ -109,7 +120,7 @@ def _gemm_adds(node: Node) -> Any:
 
 
 @op("Gemm", since=11, infer=_infer_gemm, promote=0, multiply_adds=_gemm_adds,
-    inline=_inline_gemm)  # fmt: skip
+    inline=_inline_gemm, row_major=True)  # fmt: skip
 def gemm(a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0,
          transA: int = 0, transB: int = 0) -> Any:  # fmt: skip
     """`alpha * a @ b + beta * c`, of matrices that may be transposed first."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.graph import Value
+from graphctx.graph import Node, Value
 from graphctx.ops.rules import common, composite, numpy_rules, operands_of, recorder_of, tensor
 from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
 from graphctx.spec import Dim, as_dtype, broadcast_shapes
@@ -114,7 +114,7 @@ def isnan_op(x: Any) -> Any:
     return np.isnan(x)
 
 
-@op("IsInf", since=20, infer=_is_float)
+@op("IsInf", since=20, infer=_is_float, local=0)
 def isinf_op(x: Any, *, detect_negative: int = 1, detect_positive: int = 1) -> Any:
     """Whether an element is infinite, of either sign or of one."""
     if detect_negative and detect_positive:
@@ -226,7 +226,11 @@ def bitwise_invert(x: Any) -> Any:
     return np.invert(x)
 
 
-@op("BitShift", since=11, infer=_require_integers, promote=0)
+def _inline_shift(node: Node) -> str:
+    return f"np_{node.attrs['direction'].lower()}_shift({{0}}, {{1}}, out={{out}})"
+
+
+@op("BitShift", since=11, infer=_require_integers, promote=0, local=0, inline=_inline_shift)
 def shift_op(x: Any, y: Any, *, direction: str) -> Any:
     """Bits moved up (`LEFT`) or down (`RIGHT`)."""
     return np.left_shift(x, y) if direction == "LEFT" else np.right_shift(x, y)
@@ -249,7 +253,7 @@ def bitwise_right_shift(x1: Any, x2: Any) -> Any:
 # -- choosing -------------------------------------------------------------------------------------
 
 
-@op("Where", since=9, infer=_infer_where, promote=1)
+@op("Where", since=9, infer=_infer_where, promote=1, local=0)
 def where_op(condition: Any, x: Any, y: Any) -> Any:
     """`x` where the condition is true, else `y`."""
     return np.where(condition, x, y)
@@ -283,7 +287,11 @@ def _infer_cast(x: Value, *, to: Any, saturate: int = 1, round_mode: str = "up")
     return x.shape, as_dtype(to)
 
 
-@op("Cast", since=13, infer=_infer_cast, content=_first)
+def _local_cast(node: Node) -> int | None:
+    return None if any(v.dtype == object for v in (node.output, *node.operands) if v) else 0
+
+
+@op("Cast", since=13, infer=_infer_cast, content=_first, local=_local_cast)
 def cast_op(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Any:
     """The same values as another dtype; strings are parsed or printed."""
     to = as_dtype(to)

@@ -1,6 +1,7 @@
 """Normalization: subtract a mean, divide by a deviation, scale and shift.
 
-Statistics are computed in the dtype of the input, those of float16 in float32.
+Statistics are computed in the dtype of the input, those of float16 in float32. Large arrays are
+taken in blocks; a step writes its result into `out`, which may be its first operand.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from graphctx.errors import ShapeError
-from graphctx.graph import Value
+from graphctx.graph import Node, Value
+from graphctx.ops.blocks import in_blocks, sum_of_rows, with_column
 from graphctx.ops.elementwise import add, divide, maximum, multiply
 from graphctx.ops.logic import astype
 from graphctx.ops.reductions import vector_norm
@@ -26,24 +28,27 @@ from graphctx.spec import Dim, require_same_dim, shape_text
 # -- what the kernels share -----------------------------------------------------------------------
 
 
-def _standardized(x: Any, epsilon: float) -> Any:
-    """A new array with mean 0 and variance 1 along the last axis (Ba et al. 2016, eq. 3)."""
+def _standardize(x: Any, y: Any, out: Any, epsilon: float) -> None:
+    """Write contiguous rows with mean 0 and variance 1 into `out` (Ba et al. 2016, eq. 3).
+
+    `out` may be x; y is a buffer.
+    """
     count = x.dtype.type(x.shape[-1])
-    mean = np.add.reduce(x, axis=-1, keepdims=True)
+    mean = sum_of_rows(x)
     mean /= count
-    y = x - mean
+    with_column(np.subtract, x, mean, y)
     deviation = np.vecdot(y, y)[..., None]
     deviation /= count
     deviation += epsilon
     np.sqrt(deviation, out=deviation)
     np.divide(1, deviation, out=deviation)
-    y *= deviation
-    return y
+    with_column(np.multiply, y, deviation, out)
 
 
 def _flat(x: Any, axis: int) -> Any:
     """The axes from `axis` on as one."""
-    return x.reshape(*x.shape[:axis], math.prod(x.shape[axis:]))
+    axis %= x.ndim
+    return x if axis == x.ndim - 1 else x.reshape(*x.shape[:axis], math.prod(x.shape[axis:]))
 
 
 def _check_affine(X: Value, size: Any, vectors: dict[str, Value]) -> None:
@@ -131,9 +136,12 @@ def batch_norm_op(
 
 def _affine(X: Any, scale: Any, B: Any, mean: Any, variance: Any, epsilon: float) -> Any:
     factor = scale / np.sqrt(variance + variance.dtype.type(epsilon))
-    y = X * _per_channel(factor, X)
-    y += _per_channel(B - mean * factor, X)
-    return y.astype(X.dtype, copy=False)
+    operands = X, _per_channel(factor, X), _per_channel(B - mean * factor, X)
+    return in_blocks(_scale_and_shift, operands, None, (factor.dtype,))
+
+
+def _scale_and_shift(x: Any, factor: Any, shift: Any, out: Any, y: Any) -> None:
+    np.add(np.multiply(x, factor, out=y), shift, out=out, casting="same_kind")
 
 
 def _running(old: Any, current: Any, momentum: float) -> Any:
@@ -199,7 +207,20 @@ def _infer_layer_norm(
     return X.shape, X.dtype
 
 
-@op("LayerNormalization", since=17, infer=_infer_layer_norm)
+def _local_axes(node: Node) -> int:
+    """How many axes are normalized together."""
+    axis: int = node.attrs.get("axis", -1)
+    return -axis if axis < 0 else node.output.rank - axis
+
+
+def _layer_norm(x: Any, scale: Any, bias: Any, out: Any, y: Any, axis: int, epsilon: float) -> None:
+    _standardize(_flat(x, axis), _flat(y, axis), _flat(out, axis), epsilon)
+    np.multiply(out, scale, out=out)
+    if bias is not None:
+        np.add(out, bias, out=out)
+
+
+@op("LayerNormalization", since=17, infer=_infer_layer_norm, local=_local_axes, row_major=True)
 @half_in_single
 def layer_norm_op(
     X: Any,
@@ -209,16 +230,14 @@ def layer_norm_op(
     axis: int = -1,
     epsilon: float = 1e-5,
     stash_type: int = 1,
+    out: Any = None,
 ) -> Any:
     """The axes from `axis` on together standardized, then scaled and shifted."""
-    if axis in (-1, X.ndim - 1):
-        y = _standardized(X, epsilon)
-    else:
-        y = _standardized(_flat(X, axis), epsilon).reshape(X.shape)
-    y *= Scale
-    if B is not None:
-        y += B
-    return y
+    X = np.ascontiguousarray(X)
+    axis = axis if axis < 0 else axis - X.ndim
+    return in_blocks(
+        _layer_norm, (X, Scale, B), out, (X.dtype,), axis, epsilon, whole=-axis, once=True
+    )
 
 
 def layer_norm(
@@ -245,21 +264,27 @@ def _infer_rms_norm(
     return _infer_layer_norm(X, scale, axis=axis)
 
 
-@op("RMSNormalization", since=23, infer=_infer_rms_norm)
-@half_in_single
-def rms_norm_op(
-    X: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
-) -> Any:
-    """The axes from `axis` on together divided by their root mean square, then scaled."""
-    flat = X if axis in (-1, X.ndim - 1) else _flat(X, axis)
+def _rms_norm(x: Any, scale: Any, out: Any, y: Any, axis: int, epsilon: float) -> None:
+    flat = _flat(x, axis)
     root = np.vecdot(flat, flat)[..., None]
-    root /= X.dtype.type(flat.shape[-1])
+    root /= x.dtype.type(flat.shape[-1])
     root += epsilon
     np.sqrt(root, out=root)
     np.divide(1, root, out=root)
-    y = (flat * root).reshape(X.shape)
-    y *= scale
-    return y
+    with_column(np.multiply, flat, root, _flat(y, axis))
+    np.multiply(y, scale, out=out)
+
+
+@op("RMSNormalization", since=23, infer=_infer_rms_norm, local=_local_axes, row_major=True)
+@half_in_single
+def rms_norm_op(
+    X: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1,
+    out: Any = None,
+) -> Any:  # fmt: skip
+    """The axes from `axis` on together divided by their root mean square, then scaled."""
+    X = np.ascontiguousarray(X)
+    axis = axis if axis < 0 else axis - X.ndim
+    return in_blocks(_rms_norm, (X, scale), out, (X.dtype,), axis, epsilon, whole=-axis)
 
 
 def rms_norm(x: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5) -> Any:
@@ -325,14 +350,14 @@ def _infer_instance_norm(
     return input.shape, input.dtype
 
 
-@op("InstanceNormalization", since=6, infer=_infer_instance_norm)
+@op("InstanceNormalization", since=6, infer=_infer_instance_norm, row_major=True)
 @half_in_single
 def instance_norm_op(input: Any, scale: Any, B: Any, *, epsilon: float = 1e-5) -> Any:
     """Each channel of each image standardized, then scaled and shifted."""
-    y = _standardized(_flat(input, 2), epsilon).reshape(input.shape)
-    y *= _per_channel(scale, input)
-    y += _per_channel(B, input)
-    return y
+    input = np.ascontiguousarray(input)
+    operands = input, _per_channel(scale, input), _per_channel(B, input)
+    whole = input.ndim - 2
+    return in_blocks(_layer_norm, operands, None, (input.dtype,), -whole, epsilon, whole=whole)
 
 
 def instance_norm(x: Any, scale: Any, bias: Any, *, epsilon: float = 1e-5) -> Any:
@@ -372,7 +397,8 @@ def _expand_group_norm(
     return astype(add(y, reshape(astype(bias, wide), channels)), X.dtype)
 
 
-@op("GroupNormalization", since=21, infer=_infer_group_norm, expand=_expand_group_norm)
+@op("GroupNormalization", since=21, infer=_infer_group_norm, expand=_expand_group_norm,
+    row_major=True)  # fmt: skip
 @half_in_single
 def group_norm_op(
     X: Any, scale: Any, bias: Any, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
@@ -380,11 +406,18 @@ def group_norm_op(
     """Each group of channels of each image standardized, then channels scaled and shifted."""
     if num_groups < 1 or X.shape[1] % num_groups:
         raise ValueError("channels do not fit")
-    groups = X.reshape(X.shape[0], num_groups, math.prod(X.shape[1:]) // num_groups)
-    y = _standardized(groups, epsilon).reshape(X.shape)
-    y *= _per_channel(scale, X)
-    y += _per_channel(bias, X)
-    return y
+    X = np.ascontiguousarray(X)
+    operands = X, _per_channel(scale, X), _per_channel(bias, X)
+    return in_blocks(_group_norm, operands, None, (X.dtype,), num_groups, epsilon, whole=X.ndim - 1)
+
+
+def _group_norm(
+    x: Any, scale: Any, bias: Any, out: Any, y: Any, num_groups: int, epsilon: float
+) -> None:
+    groups = len(x), num_groups, math.prod(x.shape[1:]) // num_groups
+    _standardize(x.reshape(groups), y.reshape(groups), out.reshape(groups), epsilon)
+    np.multiply(out, scale, out=out)
+    np.add(out, bias, out=out)
 
 
 def group_norm(x: Any, scale: Any, bias: Any, groups: int, *, epsilon: float = 1e-5) -> Any:

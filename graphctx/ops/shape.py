@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.errors import ShapeError
-from graphctx.graph import Value
+from graphctx.graph import Node, Value
 from graphctx.ops.rules import recorder_of, strong
 from graphctx.ops.table import (
     Inferred,
@@ -180,7 +180,14 @@ def _first(data: Any, *_: Any, **__: Any) -> Any:
     return data
 
 
-@op("Reshape", since=14, infer=_infer_reshape, view=True, content=_first)
+def _inline_reshape(node: Node) -> str | None:
+    target = node.operands[1].constant if node.operands[1] is not None else None
+    if target is None or 0 in target:
+        return None
+    return f"{{0}}.reshape({', '.join(map(str, target.tolist()))})" if target.size else None
+
+
+@op("Reshape", since=14, infer=_infer_reshape, view=True, content=_first, inline=_inline_reshape)
 def reshape_op(data: Any, shape: Any, *, allowzero: int = 0) -> Any:
     """The same elements in another shape; -1 is inferred, 0 copies unless `allowzero`."""
     target = shape.tolist()
@@ -327,7 +334,11 @@ def _infer_transpose(data: Value, *, perm: Sequence[int] | None = None) -> Infer
     return tuple(data.shape[axis] for axis in order), data.dtype
 
 
-@op("Transpose", since=13, infer=_infer_transpose, view=True)
+def _inline_transpose(node: Node) -> str:
+    return f"{{0}}.transpose({', '.join(map(str, node.attrs.get('perm', ())))})"
+
+
+@op("Transpose", since=13, infer=_infer_transpose, view=True, inline=_inline_transpose)
 def transpose_op(data: Any, *, perm: Any = None) -> Any:
     """Axes permuted: axis i of the result is axis `perm[i]` of the operand."""
     return data.transpose(perm)
@@ -412,7 +423,7 @@ def _concat_content(*dims: Any, axis: int) -> Any:
     return sum(dims, ())
 
 
-@op("Concat", since=13, infer=_infer_concat, promote=0, content=_concat_content)
+@op("Concat", since=13, infer=_infer_concat, promote=0, content=_concat_content, row_major=True)
 def concat_op(*inputs: Any, axis: int) -> Any:
     """Tensors joined along an axis."""
     if all(x.flags.c_contiguous for x in inputs):

@@ -46,14 +46,16 @@ class Op:
         inline: NumPy expression that equals the kernel without attributes, for programs, or a
             function of the node that returns one (or None): `np_maximum({0}, {zero}, out={out})`.
             `np_x` is `np.x`, `{zero}` a scalar of the output's dtype; `, out={out}` is left out
-            where no buffer is free.
+            where no buffer is free. Of several expressions each is elementwise on what the one
+            before it made, `{_}`: `("np_dot({0}, {1})", "np_add({_}, {2}, out={out})")`.
         view: whether the kernel may return a view of its first operand.
         local: how many of the last axes the output depends on in full, or a function of the node
             that returns it: 0 for elementwise operators, 1 for those along rows; None where it
             cannot be computed part by part. Parts of the output then come from the same parts of
             the operands, and have the same bits.
+        row_major: whether the result always lies in memory row by row (NumPy's order "C").
         writes: whether the kernel takes `out`, an array of the output's shape and dtype that it
-            writes its result into and returns; it may be the first operand.
+            writes its result into and returns; it may be the first operand itself.
         promote: index of the first operand from which on operands are promoted to one dtype.
         content: `content(*dims, **attrs)`: elements of the output where the operands' elements
             are dimensions.
@@ -71,8 +73,9 @@ class Op:
         since: int,
         expand: Callable[..., Any] | None,
         ufunc: Any,
-        inline: str | Callable[[Node], str | None] | None,
+        inline: str | Callable[[Node], str | tuple[str, ...] | None] | None,
         view: bool,
+        row_major: bool,
         local: int | Callable[[Node], int | None] | None,
         promote: int | None,
         content: Callable[..., Any] | None,
@@ -87,7 +90,8 @@ class Op:
         self.ufunc = ufunc
         self.inline = inline
         self.view = view
-        self.local = local
+        self.row_major = row_major
+        self.local = 0 if local is None and ufunc is not None else local
         self.promote = promote
         self.content = content
         self.multiply_adds = multiply_adds
@@ -153,16 +157,22 @@ class Op:
             if name not in attrs:
                 raise TypeError(f"{where()}{self.name} needs the attribute {name!r}")
 
-    def template(self, node: Node) -> str | None:
-        """The expression for generated code, if there is one for this node; see `inline`."""
-        if node.attrs:
-            return None
-        if self.inline is not None:
-            return self.inline if isinstance(self.inline, str) else self.inline(node)
-        if self.ufunc is None or self.ufunc.nin != len(node.operands):
-            return None
-        slots = ", ".join(f"{{{i}}}" for i in range(len(node.operands)))
-        return f"np_{self.ufunc.__name__}({slots}, out={{out}})"
+    def templates(self, node: Node) -> tuple[str, ...]:
+        """The expressions for generated code; empty where the kernel is called; see `inline`."""
+        if callable(self.inline):
+            found = self.inline(node)
+        elif node.attrs:
+            found = None
+        elif self.inline is not None or self.ufunc is None:
+            found = self.inline
+        else:
+            slots = ", ".join(f"{{{i}}}" for i in range(self.ufunc.nin))
+            found = f"np_{self.ufunc.__name__}({slots}, out={{out}})"
+        return (found,) if isinstance(found, str) else found or ()
+
+    def local_axes(self, node: Node) -> int | None:
+        """What `local` is for a node."""
+        return self.local(node) if callable(self.local) else self.local
 
     def infer_outputs(
         self, operands: Sequence[Value | None], attrs: Mapping[str, Any]
@@ -278,8 +288,9 @@ def op(
     since: int = 1,
     expand: Callable[..., Any] | None = None,
     ufunc: Any = None,
-    inline: str | Callable[[Node], str | None] | None = None,
+    inline: str | Callable[[Node], str | tuple[str, ...] | None] | None = None,
     view: bool = False,
+    row_major: bool = False,
     local: int | Callable[[Node], int | None] | None = None,
     promote: int | None = None,
     content: Callable[..., Any] | None = None,
@@ -290,7 +301,8 @@ def op(
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
             name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
-            local=local, promote=promote, content=content, multiply_adds=multiply_adds,
+            row_major=row_major, local=local, promote=promote, content=content,
+            multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)
         return record
