@@ -433,8 +433,8 @@ class Layer:
         building = _building.set(True)
         try:
             self.build(*shapes)
-            names = {v.name for v in before} - {None}
-            again = [v.name for v in self._added[len(before) :] if v.name in names]
+            names = {v.name for v in before}
+            again = [v.name for v in self._added[len(before) :] if v.name and v.name in names]
             if again:
                 raise LayerError(
                     f"{current_path() or self.name}: build() has been called already, and would "

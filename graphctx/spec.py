@@ -412,7 +412,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     dtype: np.dtype[Any]
     try:
         dtype = np.dtype(value)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DTypeError(f"{value!r} is not a dtype: {error}") from None
     if dtype.kind in "OUT":
         return np.dtype(object)  # strings: NumPy object arrays, as onnx and onnxruntime have them

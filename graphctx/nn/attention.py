@@ -11,6 +11,7 @@ from graphctx.nn.arguments import (
     axis_tuple,
     bad,
     bad_call,
+    flag,
     float_dtype,
     is_integer,
     known_size,
@@ -71,12 +72,12 @@ class _Attention(Layer):
         self.key_dim = key_dim
         self.value_dim = value_dim
         self.dropout = number(self, "dropout", dropout, 0, 1, open_end=True)
-        self.use_bias = use_bias
+        self.use_bias = flag(self, "use_bias", use_bias)
         self.output_shape = output_shape
         if sliding_window is not None:
             sliding_window = positive(self, "sliding_window", sliding_window)
         self.sliding_window = sliding_window
-        self.use_gate = use_gate
+        self.use_gate = flag(self, "use_gate", use_gate)
         if cache_length is not None:
             cache_length = positive(self, "cache_length", cache_length)
         self.cache_length = cache_length
@@ -394,5 +395,5 @@ def _output_shape(layer: Layer, shape: Any) -> tuple[int, ...] | None:
 
 
 def _no_flash(layer: Layer, flash_attention: Any) -> None:
-    if flash_attention:
+    if flash_attention is not None and flag(layer, "flash_attention", flash_attention):
         raise bad(layer, "flash_attention is a choice of Keras's backends; leave it out")

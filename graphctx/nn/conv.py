@@ -154,9 +154,8 @@ class _Conv(_Convolution):
 
     Raises:
         LayerError: a bad argument; groups that do not divide the channels; an input in another
-            layout, with another number of channels than the layer was built for, or not of
-            numbers.
-        ShapeError: the {thing} is smaller than the kernel.
+            layout, with another number of channels than the layer was built for, not of numbers, or
+            smaller than the kernel.
     """
 
     kernel: Variable
@@ -397,8 +396,7 @@ class _DepthwiseConv(_Convolution):
 
     Raises:
         LayerError: a bad argument; an input in another layout, with another number of channels
-            than the layer was built for, or not of numbers.
-        ShapeError: the {thing} is smaller than the kernel.
+            than the layer was built for, not of numbers, or smaller than the kernel.
     """
 
     kernel: Variable
@@ -496,8 +494,7 @@ class _SeparableConv(_Convolution):
 
     Raises:
         LayerError: a bad argument; an input in another layout, with another number of channels
-            than the layer was built for, or not of numbers.
-        ShapeError: the {thing} is smaller than the kernel.
+            than the layer was built for, not of numbers, or smaller than the kernel.
     """
 
     depthwise_kernel: Variable

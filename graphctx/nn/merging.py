@@ -103,7 +103,7 @@ class _Elementwise(Layer):
         return self._merge([_widened(x, rank) for x in inputs])
 
     def _merge(self, inputs: list[Any]) -> Any:
-        return functools.reduce(self._function, inputs)
+        return functools.reduce(type(self)._function, inputs)
 
 
 def _widened(x: Any, rank: int) -> Any:

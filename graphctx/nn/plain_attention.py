@@ -10,6 +10,7 @@ from graphctx.layer import Layer, Variable
 from graphctx.nn.arguments import (
     bad_call,
     choice,
+    flag,
     float_dtype,
     known_size,
     no_seed,
@@ -72,7 +73,7 @@ class Attention(Layer):
         name: str | None = None,
     ) -> None:
         self.name = name
-        self.use_scale = use_scale
+        self.use_scale = flag(self, "use_scale", use_scale)
         self.score_mode = choice(self, "score_mode", score_mode, ("dot", "concat"))
         self.dropout = number(self, "dropout", dropout, 0, 1, open_end=True)
         no_seed(self, seed)

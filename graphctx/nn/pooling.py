@@ -50,8 +50,7 @@ class _Pooling(Spatial):
     Output in the layout of the input; all dimensions may be symbolic.
 
     Raises:
-        LayerError: a bad argument, or an input in another layout.
-        ShapeError: the {thing} is smaller than a window.
+        LayerError: a bad argument, or an input in another layout or smaller than a window.
         DTypeError: it is not of numbers.
     """
 

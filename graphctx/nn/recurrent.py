@@ -309,12 +309,12 @@ class SimpleRNN(RNN):
         bias_initializer: likewise.
         dropout: share of the features that is dropped while training, the same in all steps.
         recurrent_dropout: likewise, of the state.
-        seed: must be None. The numbers follow from the program's seed and the layer's path.
-        return_sequences: see `RNN`; so are the next five.
+        return_sequences: see `RNN`; so are the next four.
         return_state: whether the last states are returned as well.
         go_backwards: whether the steps are taken from the last to the first.
         stateful: whether a call starts from the states that the one before it ended with.
         unroll: whether each time step is recorded in any case.
+        seed: must be None. The numbers follow from the program's seed and the layer's path.
         zero_output_for_mask: whether outputs of masked steps are 0.
         dtype: of weights and computation; inputs of another dtype are converted, as in Keras.
         name: of the layer.
@@ -339,12 +339,12 @@ class SimpleRNN(RNN):
         bias_initializer: Any = "zeros",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
-        seed: None = None,
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
         stateful: bool = False,
         unroll: bool = False,
+        seed: None = None,
         *,
         zero_output_for_mask: bool = False,
         dtype: Any = "float32",

@@ -566,7 +566,15 @@ class GRUCell(Cell):
     def _add_input_bias(self, gates: Any) -> Any:
         if self.bias is None:
             return gates
-        return gates + (self.bias[0] if self.reset_after else self.bias)
+        return gates + (self._both_biases()[0] if self.reset_after else self.bias)
+
+    def _both_biases(self) -> Any:
+        """Those beside the kernel, and those beside the recurrent kernel: [1, columns] each.
+
+        Parts of one operator, so that compiling makes constants of them.
+        """
+        assert self.bias is not None
+        return ops.split(self.bias.value, 2, axis=0)
 
     def step(self, gates: Any, states: Sequence[Any], masks: Masks) -> list[Any]:
         """See `Cell.step`."""
@@ -575,7 +583,7 @@ class GRUCell(Cell):
         if self.reset_after:
             product = self._product(h, masks.states, self.recurrent_kernel)
             if self.bias is not None:
-                product = product + self.bias[1]
+                product = product + self._both_biases()[1]
             of_z, of_r, of_candidate = ops.split(product, 3, axis=-1)
             r = self.recurrent_activation(r + of_r)
             of_candidate = r * of_candidate
@@ -687,15 +695,15 @@ def require_cell(layer: Layer, cell: Any) -> None:
     Raises:
         LayerError: it is not.
     """
-    sizes = ("state_size", "output_size")
-    if not isinstance(cell, Layer) or not all(hasattr(cell, name) for name in sizes):
+    size = getattr(cell, "state_size", None)
+    if not isinstance(cell, Layer) or size is None or not hasattr(cell, "output_size"):
         hint = "; create it first" if isinstance(cell, type) else ""
         raise bad(layer, f"a cell is a layer with state_size and output_size, got {cell!r}{hint}")
-    if not _are_sizes(cell.state_size):
+    if not _are_sizes(size):
         raise bad(
             layer,
-            f"a cell's state_size is a positive integer, or a list of them, got "
-            f"{cell.state_size!r} of {cell!r}",
+            f"the state_size of a cell is a positive integer or a list of them, got {size!r} of "
+            f"{cell!r}",
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphctx import ops
 from graphctx.layer import Layer
-from graphctx.nn.arguments import as_floats, bad, bad_call, number, positive, require_shape
+from graphctx.nn.arguments import as_floats, bad, bad_call, flag, number, positive, require_shape
 from graphctx.spec import Dim, shape_text
 
 __all__ = ["RotaryEmbedding"]
@@ -54,7 +54,7 @@ class RotaryEmbedding(Layer):
         self.rotated = None if rotated is None else positive(self, "rotated", rotated)
         if self.rotated is not None and self.rotated % 2:
             raise bad(self, f"rotated is an even number, got {rotated}")
-        self.interleaved = interleaved
+        self.interleaved = flag(self, "interleaved", interleaved)
         self._tables: dict[Any, tuple[Any, Any]] = {}
 
     def tables(self, size: int, dtype: Any) -> tuple[Any, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from graphctx.errors import LayerError
 from graphctx.layer import Layer
 from graphctx.tensor import ArrayOperators
@@ -25,8 +27,9 @@ class Sequential(Layer):
     def __init__(self, layers: Iterable[Layer] = (), name: str | None = None) -> None:
         self.name = name
         self._layers: list[Layer] = []
-        if not isinstance(layers, Iterable) or isinstance(layers, (str, ArrayOperators)):
-            raise LayerError(f"{self.name}: layers is a list of layers, got {layers!r}")
+        is_array = isinstance(layers, (str, np.ndarray, ArrayOperators))
+        if is_array or not isinstance(layers, Iterable):
+            raise LayerError(f"{self.name}: Sequential takes a list of layers, got {layers!r}")
         for layer in layers:
             self.add(layer)
 

@@ -118,9 +118,18 @@ def window_padding(
     before the input only, "valid" not at all.
 
     Raises:
-        LayerError: the padding depends on a symbolic size in a way that onnxruntime refuses.
+        LayerError: a window is larger than what it moves over, or the padding depends on a symbolic
+            size in a way that onnxruntime refuses.
     """
     reach = [(n - 1) * d for n, d in zip(window, dilation, strict=True)]
+    if padding == "valid":
+        for axis, size, more in zip(AXES[len(sizes)], sizes, reach, strict=True):
+            if not isinstance(size, Dim) and size <= more:
+                raise bad_call(
+                    layer,
+                    f"has windows of {more + 1} along the axis {axis}, where the input has {size}; "
+                    f"use padding='same', or a larger input",
+                )
     if padding == "valid" or not any(reach):
         return {}
     if padding == "causal":

@@ -36,14 +36,27 @@ class Lambda(Layer):
         if not callable(function):
             raise bad(self, f"wraps a function, got {type(function).__name__} {function!r}")
         self.function = function
-        method = _as_method(function)
+        self._declare()
+
+    def _declare(self) -> None:
+        """Take over the function's parameters."""
+        method = _as_method(self.function)
         if method is not None:
-            defined = function
+            defined = self.function
             while isinstance(defined, functools.partial):
                 defined = defined.func
             scope = defining_scope(getattr(defined, "__module__", None) or "")
             # Of this layer alone: each wraps a function with parameters of its own.
             self.__dict__["_signature"] = CallSignature(method, scope)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("_signature", None)  # has a function in it that cannot be pickled
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._declare()
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function."""

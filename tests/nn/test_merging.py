@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,22 @@ def test_texts() -> None:
 def test_integers_stay_integers_but_in_a_mean() -> None:
     inputs = [np.array([[1, 2]]), np.array([[3, 5]])]
     same(nn.Add()(inputs), np.array([[4, 7]]))
-    same(nn.Average()(inputs), np.array([[2, 3.5]]))
+    same(nn.Average()(inputs), np.array([[2, 3.5]], np.float32))  # as in Keras
+    cosine = nn.Dot(1, normalize=True)(inputs)
+    close(cosine, np.array([[13 / np.sqrt(5 * 34)]]))
+
+
+def test_docstrings_go_on_as_that_of_the_family() -> None:
+    assert inspect.getdoc(nn.Subtract).startswith(  # type: ignore[union-attr]
+        "Difference of two tensors, element by element.\n\nArgs:\n    name: of the layer.\n\n"
+        "Input a list of 2 tensors [batch, ...]"
+    )
+
+    class Sum(nn.Add):
+        """Of a user."""
+
+    assert inspect.getdoc(Sum) == "Of a user."
+    same(Sum()([np.ones((1, 2)), np.ones((1, 2))]), np.full((1, 2), 2.0))
 
 
 def test_in_a_functional_model() -> None:

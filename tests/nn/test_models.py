@@ -10,7 +10,7 @@ import pytest
 
 import graphctx as gx
 from graphctx import Layer, nn
-from tests.nn.common import SEED, agree, same, values
+from tests.nn.common import SEED, agree, refused, same, values
 
 X = values(3, 8, 8, 2)
 
@@ -95,3 +95,79 @@ def test_the_exported_names() -> None:
     for family in {inspect.getmodule(kind) for kind in kinds.values()}:
         names = {name for name, kind in kinds.items() if inspect.getmodule(kind) is family}
         assert names == set(vars(family)["__all__"])
+
+
+# -- what models refuse ---------------------------------------------------------------------------
+
+
+def test_what_a_sequential_refuses() -> None:
+    refused(
+        lambda: nn.Sequential(nn.Dense(2)),
+        "sequential: Sequential takes a list of layers, got <Dense dense>",
+    )
+    with pytest.raises(gx.LayerError, match="; leave an Input out: sizes are those of the first"):
+        nn.Sequential([gx.Input((4,)), nn.Dense(2)])
+    model = nn.Sequential()
+    refused(lambda: model.add(model), "sequential: a Sequential cannot hold itself")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: gx.Model(X, X),
+            "the inputs of a Model are what Input() returned, got a ndarray",
+        ),
+        (
+            lambda: gx.Model(gx.Input((4,)), X),
+            "a Model has outputs that are tensors, made by Input() and layers",
+        ),
+        (
+            lambda: gx.Model([], gx.Input((4,))),
+            "a Model has inputs that are tensors, made by Input() and layers",
+        ),
+        (
+            lambda: (lambda x: gx.Model([x, x], x))(gx.Input((4,))),
+            "an Input is listed twice among the inputs of a Model",
+        ),
+        (
+            lambda: gx.Input(4),  # type: ignore[arg-type]
+            "Input() takes a shape without the batch dimension, such as (64,), got 4",
+        ),
+    ],
+)
+def test_what_a_functional_model_is_not_made_of(make: Any, message: str) -> None:
+    refused(make, message)
+
+
+def difference(names: tuple[str | None, str | None], kind: type = list) -> Layer:
+    """A functional model of two inputs."""
+    a, b = (gx.Input((4,), name=name) for name in names)
+    inputs = {"a": a, "b": b} if kind is dict else [a, b]
+    return gx.Model(inputs, a - b, name="net")
+
+
+def test_a_functional_model_takes_its_inputs_by_name() -> None:
+    a, b = values(2, 4), values(2, 4, seed=1)
+    for model in (difference(("a", "b")), difference((None, None), dict)):
+        for order in ({"a": a, "b": b}, {"b": b, "a": a}):
+            same(model(order), a - b)
+        refused(
+            lambda model=model: model({"a": a, "c": b}),  # type: ignore[misc]
+            "net: the model takes inputs 'a', 'b', got 'a', 'c'",
+        )
+    refused(
+        lambda: difference(("a", "b"))([a]),
+        "net: the model takes 2 inputs ('a', 'b'), got 1 arrays",
+    )
+
+
+def test_a_functional_model_takes_inputs_of_the_sizes_declared() -> None:
+    image = gx.Input((4, 4, 1), name="image")
+    model = gx.Model(image, nn.Activation("relu")(image), name="net")
+    refused(
+        lambda: model(values(2, 4, 5, 1)),
+        "net: input 'image' is [batch, 4, 4, 1], got [2, 4, 5, 1]",
+    )
+    graph = gx.trace(model, gx.TensorSpec(("batch", "height", "width", 1)))  # is free to vary
+    assert gx.compile(graph)(values(2, 4, 5, 1)).shape == (2, 4, 5, 1)

@@ -377,3 +377,25 @@ def test_discretization_errors() -> None:
         "discretization: Discretization takes a tensor [batch, categories] or [categories], got "
         '[2, 3, 4] with 3 dimensions (output_mode="count")',
     )
+
+
+@pytest.mark.parametrize("make", [nn.Normalization, lambda: nn.Discretization(num_bins=2)])
+def test_adapt_takes_numbers_only(make: Any) -> None:
+    layer = make()
+    name = type(layer).__name__
+    for value in (np.nan, np.inf):
+        refused(
+            lambda value=value: layer.adapt(np.array([[1.0, value]])),  # type: ignore[misc]
+            f"{name}: adapt() got NaN or infinity; drop or replace them first",
+        )
+    refused(lambda: layer.adapt(np.ones((0, 2))), f"{name}: adapt() got no data")
+    layer.adapt([np.ones((0, 2)), np.array([[1.0, 2.0], [3.0, 4.0]])])  # an empty batch is none
+
+
+def test_numbers_that_the_dtype_does_not_hold() -> None:
+    refused(
+        lambda: nn.Rescaling(1e6, dtype="float16"),
+        "Rescaling: scale is more than float16 can hold: 1000000.0",
+    )
+    layer = nn.Discretization([0.0, 1e6], dtype="float16")  # below which all numbers lie
+    same(layer(np.array([6e4])), np.array([1], np.int32))

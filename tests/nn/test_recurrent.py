@@ -592,7 +592,7 @@ def test_bad_activations(argument: str) -> None:
         ((X, [values(3, 4)] * 3), "takes a list of 2 states [batch, units], got 3"),
         ((X, [values(3, 4), values(3, 5)]), "takes a state [3, 4], got [3, 5]"),
         ((X, [values(2, 4), values(3, 4)]), "takes a state [3, 4], got [2, 4]"),
-        ((X, [values(3, 4), 0]), "takes one tensor, got a int"),
+        ((X, [values(3, 4), 0]), "takes a state [3, 4], got a int"),
         (
             (X, None, np.ones((3, 4), bool)),
             "takes a mask [batch, time], which is [3, 5], got [3, 4]",
@@ -672,6 +672,41 @@ def test_no_steps() -> None:
     )
 
 
+def test_cells_that_keep_no_promise() -> None:
+    class Returns(Layer):
+        state_size: Any = 2
+        output_size = 2
+
+        def __init__(self, result: Any) -> None:
+            self.result = result
+
+        def call(self, x: Any, states: Any) -> Any:
+            return self.result(x, states)
+
+    two = values(2, 5, 2)  # as many sequences as a cell is to return things
+    start = "rnn: Returns is to return"
+    refused(
+        lambda: nn.RNN(Returns(lambda x, states: x))(two),
+        f"{start} its output and a list of new states, got a ndarray",
+    )
+    refused(
+        lambda: nn.RNN(Returns(lambda x, states: (x, [x, x])))(two),
+        f"{start} 1 new states, got 2",
+    )
+    Returns.state_size = "two"
+    cell = Returns(None)
+    refused(
+        lambda: nn.RNN(cell),
+        "RNN: the state_size of a cell is a positive integer or a list of them, got 'two' of "
+        "<Returns returns>",
+    )
+    stack = nn.StackedRNNCells([nn.GRUCell(2), nn.GRUCell(2)])
+    refused(
+        lambda: stack(values(3, 2), [values(3, 2)]),
+        "stacked_rnn_cells: StackedRNNCells takes a list of the states of each of 2 cells, got 1",
+    )
+
+
 def test_bad_cells() -> None:
     cell = "a cell is a layer with state_size and output_size, got"
     refused(lambda: nn.RNN(4), f"RNN: {cell} 4")
@@ -715,6 +750,7 @@ def test_bad_cells() -> None:
                 "first"
             ),
         ),
+        ({"layer": None}, "layer is a recurrent layer, got None"),
         ({"backward_layer": 4}, "backward_layer is a recurrent layer, got 4"),
         (
             {"merge_mode": "add"},
@@ -768,3 +804,14 @@ def test_time_distributed_bad_calls() -> None:
     refused(lambda: layer([X]), f"{start} one tensor [batch, time, ...], got a list")
     refused(lambda: layer(X, 4), f"{start} a mask [3, 5] and more, got a int")
     refused(lambda: layer(X, np.ones((3, 4), bool)), f"{start} a mask [3, 5] and more, got [3, 4]")
+
+
+def test_time_distributed_over_a_layer_that_returns_a_dict() -> None:
+    class Both(Layer):
+        def call(self, x: Any) -> Any:
+            return {"x": x, "sums": (x.sum(axis=1), None)}
+
+    y = nn.TimeDistributed(Both())(X)
+    same(y["x"], X)
+    close(y["sums"][0], X.sum(axis=2))
+    assert y["sums"][1] is None

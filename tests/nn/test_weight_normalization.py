@@ -193,6 +193,32 @@ def test_a_copy_is_a_layer_of_its_own() -> None:
 # -- both -----------------------------------------------------------------------------------------
 
 
+def test_a_kernel_is_normalized_once() -> None:
+    dense = nn.Dense(3)
+    for outer in (nn.SpectralNorm, nn.WeightNorm):
+        for inner in (nn.SpectralNorm, nn.WeightNorm):
+            wrapper = inner(dense)
+            refused(
+                lambda outer=outer, wrapper=wrapper: outer(wrapper),  # type: ignore[misc]
+                f"{outer.__name__}: wraps a layer with a kernel of its own, got {wrapper!r}, which "
+                f"wraps <Dense dense>",
+            )
+    nn.WeightNorm(dense)(values(2, 4))
+    refused(
+        lambda: nn.WeightNorm(dense)(values(2, 4)),
+        "weight_norm: WeightNorm wraps <Dense dense>, whose kernel a WeightNorm normalizes "
+        "already; give each a layer of its own",
+    )
+
+
+def test_what_the_layer_inside_refuses_names_it() -> None:
+    refused(
+        lambda: nn.SpectralNorm(nn.Dense(3))(values(4)),
+        "spectral_norm/layer: Dense takes a tensor [batch, ..., features], got [4] with 1 "
+        "dimension; add a batch dimension: x[None, :]",
+    )
+
+
 def test_errors() -> None:
     not_a_layer: Any = 3
     a_class: Any = nn.Dense
