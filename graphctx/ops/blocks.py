@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-BLOCK = 240 * 1024
+BLOCK = 256 * 1024
 """Bytes of one array of a block: a few of them share the second-level cache."""
 
 LARGE = 5 * BLOCK
@@ -61,13 +61,13 @@ def blocks(
     if not pieces or not places:
         return
     block = (-(-count // pieces), *shape[axis + 1 :])
-    buffers = [_aligned(block, dtype) for dtype in dtypes]
+    buffers = [aligned(block, dtype) for dtype in dtypes]
     # What is the same in every block is laid out once: NumPy broadcasts at half the speed.
     laid: list[Any] = [None] * len(arrays)
     if pieces * len(places) > 2:
         for index, x in enumerate(arrays):
             if any(x.strides) and not any(x.strides[: axis + 1]):
-                laid[index] = _aligned(block, x.dtype)
+                laid[index] = aligned(block, x.dtype)
                 np.copyto(laid[index], x[(0,) * axis][: block[0]])
     for place in places:
         parts = [x[place] for x in arrays] if place else arrays
@@ -96,11 +96,11 @@ def sum_of_rows(x: Any) -> Any:
 
 
 def with_column(ufunc: Any, x: Any, column: Any, out: Any) -> Any:
-    """`ufunc(x, column)`, of rows and one number for each of them, into `out`, which may be `x`.
+    """`ufunc(x, column)`, of rows and one number for each of them, into `out`.
 
-    Where it is not, the numbers are laid out first: NumPy broadcasts at half the speed.
+    That may lie where `x` does. Where it does not, the numbers are laid out first: NumPy broadcasts at half the speed.
     """
-    if out is x or out.nbytes < _LITTLE:
+    if out.nbytes < _LITTLE or np.may_share_memory(out, x):
         return ufunc(x, column, out=out)
     np.copyto(out, column)
     return ufunc(x, out, out=out)
@@ -120,8 +120,8 @@ def in_one_order(*arrays: Any) -> bool:
     return in_rows(*arrays) or (0 not in strides and all(x.strides == strides for x in arrays))
 
 
-def _aligned(shape: tuple[int, ...], dtype: Any) -> Any:
-    """An array to write to, not initialized."""
+def aligned(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array to write to, not initialized, at the start of a line of the cache."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
@@ -133,7 +133,7 @@ def _buffer(x: Any, dtype: Any) -> Any:
     """An array of the shape of `x`."""
     if x.nbytes < _LITTLE or not x.flags.c_contiguous:
         return np.empty_like(x, dtype)
-    return _aligned(x.shape, dtype)
+    return aligned(x.shape, dtype)
 
 
 def in_blocks(
@@ -167,7 +167,7 @@ def in_blocks(
         out = np.empty_like(x)
     shared = bool(dtypes) and dtypes[0] == out.dtype and (once or out is not x)
     more_bytes = x.size * sum(np.dtype(dtype).itemsize for dtype in dtypes[shared:])
-    limit = 4 * BLOCK - more_bytes if more_bytes else LARGE  # blocks save memory, too
+    limit = 3 * BLOCK - more_bytes if more_bytes else LARGE  # blocks save memory, too
     if x.nbytes <= limit or x.ndim <= whole:
         buffers = [_buffer(x, dtype) for dtype in dtypes[shared:]]
         step(*operands, out, *[out] * shared, *buffers, *more)
