@@ -190,3 +190,15 @@ def test_every_program_of_an_argument_space() -> None:
     graph = gx.trace(Modes(), gx.TensorSpec(("batch", 3)))
     for mode, expected in (("a", X), ("b", X + 1), ("c", X * 2)):
         np.testing.assert_array_equal(gx.compile(graph, mode=mode)(X), expected)
+
+
+def test_sums_run_in_the_same_order_as_in_eager_calls() -> None:
+    # The first chain lies transposed in memory; a sum over it must not follow another order.
+    def call(x: Any, y: Any) -> Any:
+        return ops.mean(ops.exp(ops.matrix_transpose(x)) + ops.exp(y), axis=1)
+
+    model = nn.Lambda(call)
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal(shape).astype(np.float32) for shape in [(2, 50, 33), (2, 33, 50)])
+    program = gx.compile(gx.trace(model, gx.TensorSpec(x.shape), gx.TensorSpec(y.shape)))
+    np.testing.assert_array_equal(program(x, y), model(x, y))

@@ -246,12 +246,14 @@ class RNN(Layer):
             if mask is not None and self.zero_output_for_mask:
                 output = ops.where(mask[:, -1:], output, 0)
             return output, last
-        output = ops.permute_dims(ops.squeeze(y, 1), (1, 0, 2))
+        y = ops.squeeze(y, 1)
+        # Before the transpose, which meets that of a layer after it then.
+        output = ops.permute_dims(ops.flip(y, 0) if backwards else y, (1, 0, 2))
         if steps is not None and self.zero_output_for_mask:
             output = steps.spread(output)
         elif steps is not None:
             output = steps.repeat(output, None if states is None else states[0])
-        return ops.flip(output, 1) if backwards else output, last
+        return output, last
 
     # -- step by step -----------------------------------------------------------------------------
 

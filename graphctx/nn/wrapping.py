@@ -27,7 +27,7 @@ class Lambda(Layer):
     trace, but are not among `weights`.
 
     Raises:
-        LayerError: `function` cannot be called.
+        LayerError: `function` cannot be called, or is the class of a layer.
         ContextError: a context argument of the function has a default outside its domain.
     """
 
@@ -35,6 +35,8 @@ class Lambda(Layer):
         self.name = name
         if not callable(function):
             raise bad(self, f"wraps a function, got {type(function).__name__} {function!r}")
+        if isinstance(function, type) and issubclass(function, Layer):
+            raise bad(self, f"wraps a function, got the class {function.__name__}; create it first")
         self.function = function
         self._declare()
 

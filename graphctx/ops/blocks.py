@@ -98,7 +98,8 @@ def sum_of_rows(x: Any) -> Any:
 def with_column(ufunc: Any, x: Any, column: Any, out: Any) -> Any:
     """`ufunc(x, column)`, of rows and one number for each of them, into `out`.
 
-    That may lie where `x` does. Where it does not, the numbers are laid out first: NumPy broadcasts at half the speed.
+    That may lie where `x` does. Where it does not, the numbers are laid out first: NumPy broadcasts
+    at half the speed.
     """
     if out.nbytes < _LITTLE or np.may_share_memory(out, x):
         return ufunc(x, column, out=out)

@@ -12,7 +12,8 @@ precision), so that they too have equal bits everywhere.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy as np
 from graphctx.context import current, current_seed, fresh_seed
 from graphctx.errors import ShapeError, TraceError
 from graphctx.graph import Value
+from graphctx.ops.blocks import aligned
 from graphctx.ops.elementwise import abs as absolute
 from graphctx.ops.elementwise import clip, div_op, mod_op, sqrt
 from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
@@ -30,7 +32,7 @@ from graphctx.ops.table import TABLE, Inferred, constant_ints, op, require_kind
 from graphctx.spec import Dim
 from graphctx.tensor import ArrayOperators, Tensor
 
-_BLOCK = 1 << 14  # elements that stay in the first-level cache while they are hashed
+_BLOCK = 1 << 15  # elements that stay in the cache while they are hashed
 _MASK = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9  # 2**32 divided by the golden ratio: the permutation leaves 0 where it is
 _SECOND = 0x85EBCA6B  # tells the second stream of a normal draw from the first
@@ -56,31 +58,48 @@ def _key_words(key: int, seed: int) -> tuple[int, int]:
     return first, _mix(((first ^ (key >> 32)) + low) & _MASK)
 
 
-def _hash_block(start: int, count: int, words: tuple[int, int]) -> Any:
-    x = np.arange(start, start + count, dtype=np.uint32)
-    scratch = np.empty_like(x)
-    for word in words:
-        x += np.uint32(word)
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            np.right_shift(x, np.uint32(shift), out=scratch)
-            x ^= scratch
-            x *= np.uint32(factor)
-        np.right_shift(x, np.uint32(16), out=scratch)
-        x ^= scratch
-    return x
+# Arrays without axes, which NumPy takes faster than scalars.
+_STEPS = [
+    (np.asarray(shift, np.uint32), np.asarray(factor, np.uint32))
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B))
+]
+_LAST = np.asarray(16, np.uint32)
+_EIGHT = np.asarray(8, np.uint32)
 
 
-def _by_block(shape: Any, dtype: Any, fill: Callable[[int, int], Any]) -> Any:
-    """An array of a shape, computed block by block."""
-    dims = tuple(int(n) for n in np.asarray(shape).reshape(-1))
-    size = int(np.prod(dims, dtype=np.int64))
-    if size > 2**32:
-        raise ShapeError(f"a random draw has at most 2**32 elements, got shape {dims}")
-    flat = np.empty(size, dtype)
+def _hashed(size: int, words: tuple[int, int]) -> Iterator[tuple[slice, Any, Any]]:
+    """Yield (which elements, their words, a buffer like these) block by block, in one memory."""
+    first, second = (np.asarray(word, np.uint32) for word in words)
+    counter, x, scratch = (aligned((min(size, _BLOCK),), np.uint32) for _ in range(3))
+    counter[:] = np.arange(len(counter), dtype=np.uint32)
+    counter += first
     for start in range(0, size, _BLOCK):
-        count = min(_BLOCK, size - start)
-        flat[start : start + count] = fill(start, count)
-    return flat.reshape(dims)
+        stop = min(start + _BLOCK, size)
+        bits, buffer = x[: stop - start], scratch[: stop - start]
+        np.add(counter[: stop - start], np.asarray(start, np.uint32), out=bits)
+        _mix_into(bits, buffer)
+        np.add(bits, second, out=bits)
+        _mix_into(bits, buffer)
+        yield slice(start, stop), bits, buffer
+
+
+def _mix_into(x: Any, buffer: Any) -> None:
+    """The 32-bit permutation on an array, in place."""
+    for shift, factor in _STEPS:
+        np.right_shift(x, shift, out=buffer)
+        np.bitwise_xor(x, buffer, out=x)
+        np.multiply(x, factor, out=x)
+    np.right_shift(x, _LAST, out=buffer)
+    np.bitwise_xor(x, buffer, out=x)
+
+
+def _empty(shape: Any, dtype: Any) -> tuple[Any, Any]:
+    """An array of a shape, and the same flat."""
+    dims = tuple(int(n) for n in np.asarray(shape).reshape(-1))
+    if math.prod(dims) > 2**32:
+        raise ShapeError(f"a random draw has at most 2**32 elements, got shape {dims}")
+    made = np.empty(dims, dtype)
+    return made, made.reshape(-1)
 
 
 def _mix_tensor(x: Any) -> Any:
@@ -122,13 +141,10 @@ def _infer(dtype: str) -> Callable[..., Inferred]:
 )
 def random_bits_op(shape, seed, *, key):  # type: ignore[no-untyped-def]
     """Uniform 32-bit words. `shape`: int64 vector; `seed`: int64 scalar; `key`: 64-bit integer."""
-    words = _key_words(key, int(seed))
-    return _by_block(shape, np.uint32, lambda start, count: _hash_block(start, count, words))
-
-
-def _unit(bits: Any) -> Any:
-    """24 random bits as float32 in [0, 1)."""
-    return (bits >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+    made, flat = _empty(shape, np.uint32)
+    for part, bits, _ in _hashed(flat.size, _key_words(key, int(seed))):
+        flat[part] = bits
+    return made
 
 
 @op(
@@ -141,10 +157,11 @@ def _unit(bits: Any) -> Any:
 )
 def random_uniform_op(shape, seed, *, key):  # type: ignore[no-untyped-def]
     """Uniform float32 in [0, 1), multiples of 2**-24."""
-    words = _key_words(key, int(seed))
-    return _by_block(
-        shape, np.float32, lambda start, count: _unit(_hash_block(start, count, words))
-    )
+    made, flat = _empty(shape, np.float32)
+    for part, bits, buffer in _hashed(flat.size, _key_words(key, int(seed))):
+        np.right_shift(bits, _EIGHT, out=buffer)
+        np.multiply(buffer.astype(np.float32), np.float32(2.0**-24), out=flat[part])
+    return made
 
 
 # sin(x) = x * sum((-1)^k x^2k / (2k+1)!), to 4e-14 on [-pi/2, pi/2].
@@ -174,12 +191,6 @@ def _box_muller(first: Any, second: Any, root: Callable[[Any], Any], magnitude: 
     return root(log * -2.0) * (angle * _horner(_SINE, angle * angle))
 
 
-def _normal_block(start: int, count: int, words: tuple[int, int]) -> Any:
-    first = _hash_block(start, count, words).astype(np.float64)
-    second = _hash_block(start, count, (words[0], words[1] ^ _SECOND)).astype(np.float64)
-    return _box_muller(first, second, np.sqrt, np.abs)
-
-
 def _normal_tensor(shape: Tensor, seed: Tensor, *, key: int) -> Any:
     first = astype(_bits_tensor(shape, seed, key), "float64")
     second = astype(_bits_tensor(shape, seed, key, _SECOND), "float64")
@@ -189,8 +200,12 @@ def _normal_tensor(shape: Tensor, seed: Tensor, *, key: int) -> Any:
 @op("random_normal", infer=_infer("float32"), expand=_normal_tensor)
 def random_normal_op(shape, seed, *, key):  # type: ignore[no-untyped-def]
     """Standard normal float32."""
-    words = _key_words(key, int(seed))
-    return _by_block(shape, np.float32, lambda start, count: _normal_block(start, count, words))
+    made, flat = _empty(shape, np.float32)
+    first, second = _key_words(key, int(seed))
+    streams = (_hashed(flat.size, words) for words in ((first, second), (first, second ^ _SECOND)))
+    for (part, a, _), (_, b, _) in zip(*streams, strict=True):
+        flat[part] = _box_muller(a.astype(np.float64), b.astype(np.float64), np.sqrt, np.abs)
+    return made
 
 
 def _infer_dropout(x: Value, rate: Value, seed: Value, *, key: int) -> Inferred:
@@ -215,28 +230,33 @@ def _dropout_tensor(x: Tensor, rate: Tensor, seed: Tensor, *, key: int) -> Any:
     return astype(where(greater_equal(bits, threshold), scaled, zero), x.dtype)
 
 
-@op("dropout", infer=_infer_dropout, expand=_dropout_tensor)
-def dropout_op(x, rate, seed, *, key):  # type: ignore[no-untyped-def]
+@op("dropout", infer=_infer_dropout, expand=_dropout_tensor, row_major=True)
+def dropout_op(x, rate, seed, *, key, out=None):  # type: ignore[no-untyped-def]
     """Elements are 0 with probability `rate` (to 2**-24), else scaled by `1 / (1 - rate)`."""
-    x = np.asarray(x)
+    x = np.ascontiguousarray(x).reshape(np.shape(x))
     dtype = _working(x.dtype)
     rate = dtype.type(min(max(rate, 0), 1))
-    threshold = np.uint32(float(rate) * 2.0**24)
-    words = _key_words(key, int(seed))
+    threshold = np.asarray(float(rate) * 2.0**24, np.uint32)
     one = dtype.type(1)
-    scale = one / (one - rate) if rate < 1 else dtype.type(0)
-    flat = x.reshape(-1)
+    scale = np.asarray(one / (one - rate) if rate < 1 else 0, dtype)
     word = np.dtype(f"u{dtype.itemsize}")
-
-    def fill(start: int, count: int) -> Any:
-        keep = _hash_block(start, count, words) >> np.uint32(8) >= threshold
-        scaled = flat[start : start + count].astype(dtype, copy=False) * scale
+    made, to = _empty(x.shape, x.dtype) if out is None else (out, out.reshape(-1))
+    flat = x.reshape(-1)
+    for part, bits, buffer in _hashed(flat.size, _key_words(key, int(seed))):
+        np.right_shift(bits, _EIGHT, out=buffer)
+        keep = np.greater_equal(buffer, threshold)
         # All bits or none: eight times as fast as np.where, and 0 also where x is not finite.
-        bits = scaled.view(word)
-        bits &= np.negative(keep.astype(word))
-        return scaled
-
-    return _by_block(x.shape, x.dtype, fill)
+        mask = buffer if dtype.itemsize == 4 else np.empty(len(keep), word)
+        np.copyto(mask, keep)
+        np.negative(mask, out=mask)
+        scaled = np.multiply(
+            flat[part], scale, dtype=dtype, out=to[part] if x.dtype == dtype else None
+        )
+        found = scaled.view(word)
+        np.bitwise_and(found, mask, out=found)
+        if x.dtype != dtype:
+            to[part] = scaled
+    return made
 
 
 # -- what users call ------------------------------------------------------------------------------

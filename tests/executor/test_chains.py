@@ -168,7 +168,7 @@ def chain1(i_x):
 def run(i_x):
     if not (i_x.__class__ is ndarray and i_x.dtype is d2 and i_x.ndim == 2 and i_x.shape[1] == 64):
         i_x = convert3(i_x)
-    if i_x.size > 307200 and in_one_order(i_x):  # pointwise
+    if i_x.size > 327680 and in_one_order(i_x):  # pointwise
         v1 = chain1(i_x)
     else:
         v1 = np_multiply(i_x, c4)

@@ -815,3 +815,17 @@ def test_time_distributed_over_a_layer_that_returns_a_dict() -> None:
     same(y["x"], X)
     close(y["sums"][0], X.sum(axis=2))
     assert y["sums"][1] is None
+
+
+def test_the_biases_of_a_gru_are_constants_of_a_program() -> None:
+    layer = nn.GRU(2, unroll=True)
+    found = text(gx.compile(gx.trace(layer, gx.TensorSpec(("batch", 2, 3)))).graph)
+    assert "Gather" not in found
+    assert "@gru/cell/bias" not in found
+
+
+def test_backwards_between_layers_needs_no_transpose() -> None:
+    model = nn.Sequential([nn.GRU(2, return_sequences=True, go_backwards=True), nn.GRU(2)])
+    graph = gx.compile(gx.trace(model, gx.TensorSpec(("batch", "time", 2)))).graph
+    assert nodes(graph) == ["Transpose", "GRU", "Squeeze", "Slice", "GRU", "Squeeze"]
+    agree(model, X)

@@ -129,6 +129,10 @@ def test_a_variable_from_outside() -> None:
 def test_errors() -> None:
     not_a_function: Any = 3
     refused(lambda: nn.Lambda(not_a_function), "Lambda: wraps a function, got int 3")
+    refused(
+        lambda: nn.Lambda(nn.Dense),
+        "Lambda: wraps a function, got the class Dense; create it first",
+    )
 
     def outside(x: Any, mode: Context[Literal["a", "b"]] = "c") -> Any:  # type: ignore[assignment]
         return x
