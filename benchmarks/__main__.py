@@ -15,7 +15,10 @@ from typing import Any
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-ALL = ("startup", "eager", "compiling", "mlp", "models_cnn", "models_transformers")
+ALL = (
+    "startup", "eager", "compiling", "mlp", "executor", "models_cnn", "models_transformers",
+    "bundles",
+)  # fmt: skip
 
 
 def main() -> None:

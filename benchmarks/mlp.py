@@ -35,7 +35,7 @@ def hand_written(pairs: list[Any]) -> dict[str, Callable[[Any], Any]]:
             np.maximum(x, 0, out=x)
         return x
 
-    zero = np.float32(0)
+    zero = np.zeros((), np.float32)  # which NumPy takes faster than a scalar
 
     def tuned(x: Any, dot: Any = np.dot, add: Any = np.add, maximum: Any = np.maximum) -> Any:
         for kernel, bias in pairs:
@@ -44,7 +44,19 @@ def hand_written(pairs: list[Any]) -> dict[str, Callable[[Any], Any]]:
             maximum(x, zero, out=x)
         return x
 
-    return {"plain": plain, "in place": in_place, "tuned": tuned}
+    buffers: dict[int, list[Any]] = {}
+
+    def reusing(x: Any, dot: Any = np.dot, add: Any = np.add, maximum: Any = np.maximum) -> Any:
+        if len(x) not in buffers:
+            buffers[len(x)] = [np.empty((len(x), len(bias)), np.float32) for _, bias in pairs]
+        for (kernel, bias), y in zip(pairs, buffers[len(x)], strict=True):
+            dot(x, kernel, out=y)
+            add(y, bias, out=y)
+            maximum(y, zero, out=y)
+            x = y
+        return x
+
+    return {"plain": plain, "in place": in_place, "tuned": tuned, "reusing buffers": reusing}
 
 
 def run() -> list[dict[str, Any]]:
@@ -80,7 +92,7 @@ def run() -> list[dict[str, Any]]:
         rows.append(
             {
                 "what": what, "ours": ours, "peer": f"hand-written ({best}) {found[best]:.1f} us",
-                "ratio": found["program"] / found[best], "target": 1.1,
+                "ratio": found["program"] / found[best], "target": 1.05,
             }
         )  # fmt: skip
         rows.append(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -51,12 +51,14 @@ class ContextClass:
         assignment: one of them, for `compile`.
         count: how many there are.
         dead: arguments that make no difference among them, or to them.
+        members: the set of them, to `Classes.united` and `Classes.conditions`.
     """
 
     condition: str
     assignment: Mapping[str, Any]
     count: int
     dead: tuple[str, ...]
+    members: int = field(repr=False)
 
     def compile(self, graph: CallGraph, runtime: Sequence[str] = ()) -> Any:
         """The program of this class; see `graphctx.compile`."""
@@ -147,6 +149,48 @@ class Classes(Sequence[ContextClass]):
             chosen = self._space.both(chosen, found)
         return self._described(chosen)
 
+    def united(self, classes: Iterable[ContextClass]) -> ContextClass:
+        """Several of the classes as one: for programs that turn out to be equal."""
+        chosen = NONE
+        for found in classes:
+            chosen = self._space.either(chosen, found.members)
+        return self._described(chosen)
+
+    def within(self, conditions: Iterable[Mapping[str, Sequence[Any]]]) -> list[ContextClass]:
+        """The classes with an assignment in one of some conditions, as `conditions` gives them."""
+        wanted = NONE
+        for condition in conditions:
+            place = ALL
+            for name, values in condition.items():
+                index = self.arguments.index(name)
+                allowed = set(map(hashable, values))
+                cases = [i for i, c in enumerate(self._cases[index]) if hashable(c) in allowed]
+                place = self._space.both(place, self._space.where(index, cases))
+            wanted = self._space.either(wanted, place)
+        found = [(wanted, ALL)] if wanted != NONE else []
+        for group in self._groups:
+            found = [
+                (both, self._space.both(chosen, members))
+                for held, chosen in found
+                for members in group.sets
+                if (both := self._space.both(held, members)) != NONE
+            ]
+        return [self._described(chosen) for _, chosen in found]
+
+    def conditions(self, found: ContextClass) -> list[dict[str, tuple[Any, ...]]]:
+        """The condition of a class as data: argument -> values, in several ways if need be.
+
+        An assignment is in the class if each argument of one of the dicts has one of its values
+        there. `UNSET` is the value of an argument that is not given where defaults differ.
+        """
+        return [
+            {
+                self.arguments[argument]: tuple(self._cases[argument][i] for i in sorted(cases))
+                for argument, cases in sorted(cube.items())
+            }
+            for cube in self._space.cover(found.members)
+        ]
+
     def _described(self, chosen: int) -> ContextClass:
         first = self._space.first(chosen)
         assignment = {name: self._cases[i][first[i]] for i, name in enumerate(self.arguments)}
@@ -161,6 +205,7 @@ class Classes(Sequence[ContextClass]):
             {**self._bound, **assignment},
             self._space.count(chosen),
             tuple(name for i, name in enumerate(self.arguments) if i not in support),
+            chosen,
         )
 
     def _condition(self, cubes: list[Cube]) -> str:

@@ -23,13 +23,16 @@ class Exporter(Protocol):
         name: of the format.
         suffixes: of the files it writes.
         options: that `export` takes, by name.
+        takes_graphs: whether it writes many programs of a graph: `export` is then given the graph
+            itself, with `context` and `runtime` among the options.
     """
 
     name: str
     suffixes: tuple[str, ...]
     options: tuple[str, ...]
+    takes_graphs: bool
 
-    def export(self, program: Program, path: Any, **options: Any) -> Any:
+    def export(self, program: Any, path: Any, **options: Any) -> Any:
         """Write a program; nothing is left behind if it fails."""
 
     def verify(self, path: Any, program: Program, **options: Any) -> Any:
@@ -86,15 +89,17 @@ def export(
     runtime: Sequence[str] = (),
     **options: Any,
 ) -> Any:
-    """Write a program in another format, checked and verified.
+    """Write a program in another format, checked and verified; or a graph, for many contexts.
 
     Args:
-        program: to export; a graph is compiled first, with `context` and defaults.
-        path: of the file; its suffix chooses the format.
+        program: to export; a graph is compiled first, with `context` and defaults, but for a
+            bundle, which has its programs for all contexts.
+        path: of the file; its suffix chooses the format: `.onnx`, `.bundle`.
         format: name of an exporter, instead of the suffix.
         context: for a graph: the assignment to compile it for.
         runtime: for a graph: names of context arguments to leave open.
-        options: of the exporter; for ONNX see `graphctx_onnx.export`.
+        options: of the exporter; for ONNX see `graphctx_onnx.export`, for bundles
+            `graphctx_onnx.export_bundle`.
 
     Returns:
         What the exporter returns.
@@ -116,6 +121,13 @@ def export(
     for name in options:
         if name not in exporter.options:
             raise _no_option(name, exporter, graph)
+    if exporter.takes_graphs:
+        if isinstance(program, Program):
+            raise ExportError(
+                f"a {exporter.name} holds the programs of many contexts, and this program is "
+                f"compiled for one; export the traced graph"
+            )
+        return exporter.export(program, path, context=context, runtime=runtime, **options)
     if isinstance(program, CallGraph):
         program = compile(program, context, runtime=runtime)
     return exporter.export(program, path, **options)

@@ -214,6 +214,40 @@ def test_outcomes_that_differ_are_different_programs() -> None:
     assert found.of(a=True, b=3).dead == ("b", "unused")
 
 
+def test_conditions_as_data() -> None:
+    found = gx.trace(Nested(), SPEC).classes()
+    one = found.of(b=3)
+    assert found.conditions(one) == [{"a": (False,), "b": (3,), "taps": (False,)}]
+    assert found.within(found.conditions(one)) == [one]
+    either = found.united([one, found.of(b=2)])
+    assert either.condition == "a=False & b=2|3 & taps=False"
+    assert either.count == one.count * 2
+    assert found.within(found.conditions(either)) == [found.of(b=2), one]
+    assert found.united(found).condition == "always"
+    assert found.conditions(found.united(found)) == [{}]
+    assert found.within([{}]) == list(found)
+    assert len(found.within([{"a": (True,)}, {"taps": (True,), "b": (1,)}])) == 3
+    assert found.within([]) == []
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(recipe=recipes)
+def test_conditions_as_data_hold_where_the_text_does(recipe: Any) -> None:
+    found = trace(build(recipe)).classes()
+    cases = [found.graph.contexts[name].cases for name in found.arguments]
+    for values in itertools.product(*cases):
+        assignment = dict(zip(found.arguments, values, strict=True))
+        for one in found:
+            inside = any(
+                all(
+                    hashable(assignment[name]) in map(hashable, allowed)
+                    for name, allowed in condition.items()
+                )
+                for condition in found.conditions(one)
+            )
+            assert inside == holds(one.condition, assignment)
+
+
 def test_errors_name_what_is_wrong() -> None:
     graph = gx.trace(Nested(), SPEC)
     with pytest.raises(gx.ContextError, match="no layer reads a context argument 'tap'; did you"):

@@ -1,6 +1,7 @@
-"""The ONNX exporter of graphctx: write a program as an ONNX file, check it, verify it.
+"""The ONNX exporter of graphctx: write programs as ONNX files and bundles, check and verify them.
 
 Importing this package is cheap; onnx and onnxruntime are imported when a name is first used.
+`Bundle`, and all of `graphctx_onnx.runtime`, needs NumPy and onnxruntime only.
 """
 
 from __future__ import annotations
@@ -9,23 +10,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from graphctx_onnx.entry import exporter
+    from graphctx_onnx.bundle.adding import add_contexts
+    from graphctx_onnx.bundle.comparison import verify_bundle
+    from graphctx_onnx.bundle.export import ExportedBundle, export_bundle
+    from graphctx_onnx.bundle.pruning import Pruned, prune_bundle
+    from graphctx_onnx.entry import bundle_exporter, exporter
     from graphctx_onnx.metadata import FileMetadata, read_metadata
     from graphctx_onnx.pipeline import Exported, export
     from graphctx_onnx.report import Report
+    from graphctx_onnx.runtime import Bundle
     from graphctx_onnx.verification import verify
 
 _HOMES = {
+    "Bundle": "runtime",
     "Exported": "pipeline",
+    "ExportedBundle": "bundle.export",
     "FileMetadata": "metadata",
+    "Pruned": "bundle.pruning",
     "Report": "report",
+    "add_contexts": "bundle.adding",
+    "bundle_exporter": "entry",
     "export": "pipeline",
+    "export_bundle": "bundle.export",
     "exporter": "entry",
+    "prune_bundle": "bundle.pruning",
     "read_metadata": "metadata",
     "verify": "verification",
+    "verify_bundle": "bundle.comparison",
 }
 
-__all__ = ["Exported", "FileMetadata", "Report", "export", "exporter", "read_metadata", "verify"]
+__all__ = [
+    "Bundle",
+    "Exported",
+    "ExportedBundle",
+    "FileMetadata",
+    "Pruned",
+    "Report",
+    "add_contexts",
+    "bundle_exporter",
+    "export",
+    "export_bundle",
+    "exporter",
+    "prune_bundle",
+    "read_metadata",
+    "verify",
+    "verify_bundle",
+]
 
 
 def __getattr__(name: str) -> Any:

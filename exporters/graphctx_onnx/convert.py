@@ -109,6 +109,7 @@ def convert(
     opset: int | None = None,
     external_threshold: int | None = None,
     data_name: str = "model.onnx.data",
+    data: DataFile | None = None,
     name: str = "",
 ) -> Converted:
     """Convert a graph.
@@ -118,13 +119,14 @@ def convert(
         opset: to write; None for 23, or the first later one that has all operators.
         external_threshold: bytes from which on a tensor goes to the data file; None for 1 MiB.
         data_name: name of the data file.
+        data: where large tensors go, instead of a data file of the model's own.
         name: of the ONNX graph; the root layer's where it is empty.
 
     Raises:
         ExportError: the graph cannot be said in ONNX, or not at this opset.
     """
     require_exportable(graph)
-    data = DataFile(data_name, external_threshold)
+    data = DataFile(data_name, external_threshold) if data is None else data
     lowered, encodings = lower_context(graph)
     return _Conversion(lower(lowered), encodings, opset, data, name).run()
 

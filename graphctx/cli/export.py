@@ -21,11 +21,17 @@ def export(
         Path,
         typer.Option(
             "--output", "-o", metavar="FILE", show_default=False,
-            help="File to write; its suffix chooses the format: model.onnx.",
+            help="File to write; its suffix chooses the format: model.onnx, or model.bundle for "
+            "the programs of all contexts.",
         ),
     ],
     context: options.Contexts = None,
     runtime: options.Runtime = None,
+    assignment: options.Assignments = None,
+    fold: Annotated[
+        bool,
+        typer.Option("--fold", help="In a bundle, weights of its own for each program, folded."),
+    ] = False,
     opset: Annotated[
         int | None,
         typer.Option(metavar="N", show_default=False, help="ONNX opset to write."),
@@ -41,18 +47,39 @@ def export(
     no_progress: options.NoProgress = False,
     debug: options.Debug = False,
 ) -> None:  # fmt: skip
-    """Write the program for one context to a file, checked and verified.
+    """Write the program for one context to a file, or those for many to a bundle.
 
-    If the verification fails, nothing is written.
+    They are checked and verified; if the verification fails, nothing is written.
     """
     import graphctx
+    from graphctx.cli import bundle
     from graphctx.cli.models import load
     from graphctx.cli.plain import plain
+    from graphctx.export import exporter_for
 
-    sizes = _sizes(size)
+    sizes = sizes_of(size)
     traced = load(
         model, inputs=inputs, context=context, domains=domain, weights=weights, quiet=json
     )
+    if exporter_for(output).takes_graphs:
+        bundle.write(
+            traced,
+            output,
+            assignments=assignment,
+            fold=fold,
+            runtime=runtime or (),
+            opset=opset,
+            verify=verify,
+            sizes=sizes,
+            json=json,
+            no_progress=no_progress,
+        )
+        return
+    if assignment or fold:
+        raise UsageError(
+            f"{'--assignment' if assignment else '--fold'} is for bundles: write to model.bundle; "
+            f"for one context see --context"
+        )
     program = traced.program(runtime or ())
     with screen.progress(not no_progress and not json) as progress:
         written = graphctx.export(
@@ -69,7 +96,7 @@ def export(
                 "bytes": written.size,
                 "context": plain(dict(program.graph.bound)),
                 "runtime": list(program.graph.contexts),
-                "verification": _report_data(written.report),
+                "verification": report_data(written.report),
             }
         )
         return
@@ -84,7 +111,7 @@ def export(
     if written.report is None:
         screen.print_text("not verified")
     else:
-        _print_report(written.report)
+        print_report(written.report)
 
 
 @app.command(rich_help_panel="Use a model")
@@ -108,7 +135,7 @@ def verify(
     from graphctx.cli.plain import plain
     from graphctx.export import exporter_for
 
-    sizes = _sizes(size)
+    sizes = sizes_of(size)
     exporter = exporter_for(file)
     stored, runtime = exporter.context(file)
     texts = pairs(context, "--context", "training=true")
@@ -120,14 +147,15 @@ def verify(
         report = exporter.verify(file, program, sizes=sizes, progress=progress)
     if json:
         bound = plain(dict(program.graph.bound))
-        found = {"path": str(file), "context": bound, "verification": _report_data(report)}
+        found = {"path": str(file), "context": bound, "verification": report_data(report)}
         screen.print_json(found)
     else:
         screen.print_text(f"{file}: agrees with {program.name} for {program.graph.bound_text()}")
-        _print_report(report)
+        print_report(report)
 
 
-def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:
+def sizes_of(texts: list[str] | None) -> dict[str, list[int]] | None:
+    """The sizes that `--size` names, by dimension."""
     from graphctx.cli.models import pairs
 
     found: dict[str, list[int]] = {}
@@ -141,7 +169,8 @@ def _sizes(texts: list[str] | None) -> dict[str, list[int]] | None:
     return found or None
 
 
-def _report_data(report: Any) -> Any:
+def report_data(report: Any) -> Any:
+    """A verification as plain data; None where there was none."""
     from graphctx.cli.plain import plain
 
     if report is None:
@@ -164,7 +193,7 @@ def _report_data(report: Any) -> Any:
     }
 
 
-def _print_report(report: Any) -> None:
+def print_report(report: Any) -> None:
     """The verification: a row for each output and trial, a column for each optimization level."""
     levels = list(dict.fromkeys(row.level for row in report.rows))
     found: dict[tuple[str, str], dict[str, str]] = {}

@@ -86,7 +86,7 @@ def load(
         graph = _trace(model, args, kwargs, texts, named)
     if weights is not None:
         model.load_weights(weights)
-    return Traced(model, graph, _context(graph, texts))
+    return Traced(model, graph, context_of(graph, texts))
 
 
 # -- finding the model ----------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def _split(texts: Iterable[str] | None, option: str, example: str) -> Iterable[t
         yield name.strip(), value.strip()
 
 
-def _context(graph: CallGraph, texts: dict[str, str]) -> dict[str, Any]:
+def context_of(graph: CallGraph, texts: dict[str, str]) -> dict[str, Any]:
     """The values given; what no domain accepts stays text, for the graph to refuse in words."""
     return {
         name: _parse(graph.contexts[name].domain, text) if name in graph.contexts else text

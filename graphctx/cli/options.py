@@ -37,6 +37,14 @@ Runtime = Annotated[
         help="A context argument to leave open, as an input of the file; repeat it for each.",
     ),
 ]  # fmt: skip
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--assignment", "-a", metavar="NAME=VALUE,...", show_default=False,
+        help="For a bundle, an assignment whose program it has, such as training=true,mode=high; "
+        "repeat it for each. Without it the bundle has all.",
+    ),
+]  # fmt: skip
 Domains = Annotated[
     list[str] | None,
     typer.Option(

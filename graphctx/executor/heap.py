@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
 
     By itself it gives memory back to the system as soon as 128 KiB at the end of the heap are free,
     and asks for large arrays one by one. Every run of a program then gets its pages anew, which
-    the system clears at the first touch: 8 % of the time of a transformer block. Both
+    the system clears at the first touch: a tenth of the time of a transformer block. Both
     thresholds follow the largest array that was freed so far (mallopt(3), M_MMAP_THRESHOLD); this
     one is never touched, so that it takes no memory. Other allocators do not care.
     """

@@ -112,8 +112,8 @@ def test_verify_finds_another_context(run: Run) -> None:
     ("file", "code", "message"),
     [
         ("nope.onnx", 1, "nope.onnx: cannot be read"),
-        ("models.py", 1, "no exporter knows '.py' files (models.py); known: '.onnx'"),
-        ("models", 1, "no exporter knows files without a suffix (models); known: '.onnx'"),
+        ("models.py", 1, "no exporter knows '.py' files (models.py); known: '.bundle', '.onnx'"),
+        ("models", 1, "no exporter knows files without a suffix (models); known: '.bundle'"),
     ],
 )
 def test_files_that_cannot_be_verified(run: Run, file: str, code: int, message: str) -> None:

@@ -122,8 +122,8 @@ def test_local_operators_compute_part_by_part(case: Case) -> None:
 @local_cases
 def test_kernels_in_blocks_compute_the_same(case: Case) -> None:
     whole = outputs(case, case.operands)
-    for block in (1, 20, 100):
-        with sizes(block, 0):
+    for block, large in ((1, 0), (20, 0), (100, 0), (1 << 20, 1 << 20)):
+        with sizes(block, large):
             same_bits(outputs(case, case.operands), whole)
 
 

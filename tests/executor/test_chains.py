@@ -24,9 +24,9 @@ SYMBOLIC = ((), (0,))
 
 @contextlib.contextmanager
 def sizes(block: int, large: int) -> Iterator[None]:
-    """Blocks of so many bytes, for arrays of more than so many."""
+    """Blocks of so many bytes, for arrays of more than so many; no array is too little to align."""
     with (
-        mock.patch.multiple(blocks, BLOCK=block, LARGE=large),
+        mock.patch.multiple(blocks, BLOCK=block, LARGE=large, _LITTLE=0),
         mock.patch.object(chains, "_NARROW", 0),
     ):
         yield
