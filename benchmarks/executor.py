@@ -1,4 +1,4 @@
-"""Programs against hand-written NumPy: a transformer block, a small CNN, chains; memory.
+"""Programs against hand-written NumPy: a transformer block, a CNN, chains of operators; memory.
 
 Every peer is written in the ways in which people write it: plain; in place; and tuned, with
 buffers that are allocated once and reused by every call, which a program may not do, as its
