@@ -61,6 +61,11 @@ def compile(
                 f"{graph.name}: runtime names {argument!r}, which no layer reads"
                 f"{suggest(argument, graph.contexts)} (open: {listing(graph.contexts)})"
             )
+        if argument in ("seed", "state"):
+            raise ContextError(
+                f"{graph.name}: context argument {argument!r} cannot be left to run time, as a "
+                f"program has a parameter of that name; bind it, or give it another name"
+            )
         if argument in given:
             raise ContextError(
                 f"{graph.name}: context argument {argument!r} is both given and left to run time"

@@ -202,3 +202,18 @@ def test_sums_run_in_the_same_order_as_in_eager_calls() -> None:
     x, y = (rng.standard_normal(shape).astype(np.float32) for shape in [(2, 50, 33), (2, 33, 50)])
     program = gx.compile(gx.trace(model, gx.TensorSpec(x.shape), gx.TensorSpec(y.shape)))
     np.testing.assert_array_equal(program(x, y), model(x, y))
+
+
+def test_names_of_the_programs_own_parameters_cannot_be_left_to_run_time() -> None:
+    def call(x: Any, seed: Context[int] = 1) -> Any:
+        return x * seed
+
+    graph = gx.trace(nn.Lambda(call), gx.TensorSpec((2,)))
+    message = (
+        "lambda: context argument 'seed' cannot be left to run time, as a program has a parameter "
+        "of that name; bind it, or give it another name"
+    )
+    with pytest.raises(gx.ContextError, match=message):
+        gx.compile(graph, runtime=["seed"])
+    bound = gx.compile(graph, {"seed": 3})
+    np.testing.assert_array_equal(bound(np.ones(2, np.float32)), [3, 3])
