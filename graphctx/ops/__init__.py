@@ -135,6 +135,7 @@ from graphctx.ops.elementwise import (
     zeros_like,
 )
 from graphctx.ops.indexing import (
+    center_crop_pad,
     flip,
     gather_nd,
     getitem,
@@ -149,6 +150,7 @@ from graphctx.ops.indexing import (
     triu,
 )
 from graphctx.ops.linalg import (
+    det,
     dot,
     einsum,
     gemm,
@@ -180,13 +182,14 @@ from graphctx.ops.logic import (
     not_equal,
     where,
 )
+from graphctx.ops.losses import (
+    nll_loss,
+    softmax_cross_entropy,
+)
 from graphctx.ops.neural import (
-    average_pool,
+    col2im,
     conv,
     conv_transpose,
-    global_average_pool,
-    global_max_pool,
-    max_pool,
 )
 from graphctx.ops.normalization import (
     batch_norm,
@@ -195,6 +198,15 @@ from graphctx.ops.normalization import (
     layer_norm,
     rms_norm,
     unit_norm,
+)
+from graphctx.ops.pooling import (
+    average_pool,
+    global_average_pool,
+    global_lp_pool,
+    global_max_pool,
+    lp_pool,
+    max_pool,
+    max_unpool,
 )
 from graphctx.ops.random import (
     dropout,
@@ -234,6 +246,13 @@ from graphctx.ops.reductions import (
 from graphctx.ops.resizing import (
     resize,
 )
+from graphctx.ops.sampling import (
+    affine_grid,
+    deform_conv,
+    grid_sample,
+    max_roi_pool,
+    roi_align,
+)
 from graphctx.ops.shape import (
     broadcast_to,
     concat,
@@ -256,12 +275,21 @@ from graphctx.ops.shape import (
     unstack,
     with_recorder,
 )
+from graphctx.ops.signal import (
+    blackman_window,
+    dft,
+    hamming_window,
+    hann_window,
+    mel_weight_matrix,
+    stft,
+)
 
 __all__ = [
     "abs",
     "acos",
     "acosh",
     "add",
+    "affine_grid",
     "all",
     "any",
     "arange",
@@ -283,11 +311,14 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "bool",
     "broadcast_to",
     "ceil",
     "celu",
+    "center_crop_pad",
     "clip",
+    "col2im",
     "concat",
     "cond",
     "conv",
@@ -299,7 +330,10 @@ __all__ = [
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "deform_conv",
     "depth_to_space",
+    "det",
+    "dft",
     "divide",
     "dot",
     "dropout",
@@ -330,12 +364,16 @@ __all__ = [
     "gemm",
     "getitem",
     "global_average_pool",
+    "global_lp_pool",
     "global_max_pool",
     "glu",
     "greater",
     "greater_equal",
+    "grid_sample",
     "group_norm",
     "gru",
+    "hamming_window",
+    "hann_window",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -374,13 +412,17 @@ __all__ = [
     "logical_xor",
     "logit",
     "logsumexp",
+    "lp_pool",
     "lstm",
     "matmul",
     "matrix_transpose",
     "max",
     "max_pool",
+    "max_roi_pool",
+    "max_unpool",
     "maximum",
     "mean",
+    "mel_weight_matrix",
     "min",
     "minimum",
     "mish",
@@ -389,6 +431,7 @@ __all__ = [
     "nan",
     "negative",
     "newaxis",
+    "nll_loss",
     "not_equal",
     "one_hot",
     "ones",
@@ -414,6 +457,7 @@ __all__ = [
     "resize",
     "rms_norm",
     "rnn",
+    "roi_align",
     "roll",
     "rotary_embedding",
     "round",
@@ -432,6 +476,7 @@ __all__ = [
     "size",
     "soft_shrink",
     "softmax",
+    "softmax_cross_entropy",
     "softmin",
     "softplus",
     "softsign",
@@ -446,6 +491,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stft",
     "subtract",
     "sum",
     "swapaxes",

@@ -41,6 +41,9 @@ from graphctx.tensor import ArrayOperators, Recorder, Tensor, where
 
 INT64 = np.dtype(np.int64)
 
+MODES = ("DCR", "CRD")
+"""Whether the place in a block comes before or after the channel, in the channels of an image."""
+
 # -- what the functions of these families share ---------------------------------------------------
 
 
@@ -661,8 +664,16 @@ def _divided(size: DimLike, block: int, what: str) -> DimLike:
     return size // block
 
 
+def _check_block(blocksize: int, mode: str) -> None:
+    if blocksize < 1:
+        raise ShapeError(f"blocksize is at least 1, got {blocksize}")
+    if mode not in MODES:
+        raise ShapeError(f"mode is {' or '.join(MODES)}, got {mode!r}")
+
+
 def _infer_depth_to_space(input: Value, *, blocksize: int, mode: str = "DCR") -> Inferred:
     require_rank(input, 4, "the image [N, C, H, W]")
+    _check_block(blocksize, mode)
     n, c, h, w = input.shape
     depth = _divided(c, blocksize * blocksize, "the number of channels")
     return (n, depth, h * blocksize, w * blocksize), input.dtype
@@ -670,7 +681,13 @@ def _infer_depth_to_space(input: Value, *, blocksize: int, mode: str = "DCR") ->
 
 @op("DepthToSpace", since=13, infer=_infer_depth_to_space, view=True)
 def depth_to_space(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
-    """Channels moved into blocks of space: [N, C*b*b, H, W] to [N, C, H*b, W*b]."""
+    """Channels moved into blocks of space: [N, C*b*b, H, W] to [N, C, H*b, W*b].
+
+    Channels are the place in a block and then a channel of the result; in the mode "CRD" the
+    channel comes first.
+    """
+    if mode not in MODES:
+        raise ValueError("an unknown mode")
     n, c, h, w = input.shape
     b, depth = blocksize, c // (blocksize * blocksize)
     if mode == "DCR":
@@ -680,19 +697,26 @@ def depth_to_space(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
     return x.reshape(n, depth, h * b, w * b)
 
 
-def _infer_space_to_depth(input: Value, *, blocksize: int) -> Inferred:
+def _infer_space_to_depth(input: Value, *, blocksize: int, mode: str = "DCR") -> Inferred:
     require_rank(input, 4, "the image [N, C, H, W]")
+    _check_block(blocksize, mode)
     n, c, h, w = input.shape
     rows, columns = _divided(h, blocksize, "the height"), _divided(w, blocksize, "the width")
     return (n, c * blocksize * blocksize, rows, columns), input.dtype
 
 
 @op("SpaceToDepth", since=13, infer=_infer_space_to_depth, view=True)
-def space_to_depth(input: Any, *, blocksize: int) -> Any:
-    """Blocks of space moved into channels: [N, C, H*b, W*b] to [N, C*b*b, H, W]."""
+def space_to_depth(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
+    """Blocks of space moved into channels: [N, C, H*b, W*b] to [N, C*b*b, H, W].
+
+    The channels are ordered as `depth_to_space` takes them in the same mode.
+    """
+    if mode not in MODES:
+        raise ValueError("an unknown mode")
     n, c, h, w = input.shape
     b = blocksize
-    x = input.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    x = input.reshape(n, c, h // b, b, w // b, b)
+    x = x.transpose(0, 3, 5, 1, 2, 4) if mode == "DCR" else x.transpose(0, 1, 3, 5, 2, 4)
     return x.reshape(n, c * b * b, h // b, w // b)
 
 
