@@ -27,6 +27,8 @@ from graphctx.spec import (
     DimLike,
     Shape,
     as_dtype,
+    is_multiple,
+    may_be_same,
     require_same_dim,
     same_dim,
     shape_text,
@@ -51,8 +53,7 @@ def _divided(size: DimLike, heads: int | None, what: str) -> DimLike:
         raise ShapeError(
             "3-D operands [batch, length, heads * size] need q_num_heads, kv_num_heads"
         )
-    rest = size % heads if heads > 0 else 1
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(size, heads):
         raise ShapeError(f"the last dimension of {what} ({size}) is no multiple of {heads} heads")
     return size // heads
 
@@ -180,7 +181,7 @@ def _check_mask(mask: Value, scores: Shape) -> None:
     for axis, dim in enumerate(reversed(mask.shape) if fits else ()):
         wanted = scores[3 - axis]
         shorter = axis == 0 and isinstance(dim, int) and isinstance(wanted, int) and dim < wanted
-        fits = fits and (same_dim(dim, wanted) or shorter or (axis > 0 and same_dim(dim, 1)))
+        fits = fits and (may_be_same(dim, wanted) or shorter or (axis > 0 and same_dim(dim, 1)))
     if not fits:
         raise ShapeError(
             f"attn_mask {shape_text(mask.shape)} does not broadcast to the scores "

@@ -38,8 +38,9 @@ from graphctx.ops.windows import (
 from graphctx.spec import (
     Dim,
     Shape,
+    is_multiple,
+    may_be_same,
     require_same_dim,
-    same_dim,
     shape_text,
     size_of,
 )
@@ -74,7 +75,7 @@ def _check_kernel(X: Value, W: Value, B: Value | None, group: int, out: int) -> 
 
 
 def _check_kernel_shape(kernel: Shape, kernel_shape: Ints) -> None:
-    if kernel_shape is not None and not all(map(same_dim, kernel, kernel_shape)):
+    if kernel_shape is not None and not all(map(may_be_same, kernel, kernel_shape)):
         raise ShapeError(f"kernel_shape {list(kernel_shape)} is not that of {shape_text(kernel)}")
 
 
@@ -93,13 +94,12 @@ def _infer_conv(
 ) -> Inferred:  # fmt: skip
     _check_kernel(X, W, B, group, 0)
     channels, depth, outputs = X.shape[1], W.shape[1], W.shape[0]
-    if not same_dim(channels, depth * group):
+    if not may_be_same(channels, depth * group):
         raise ShapeError(
             f"channels of the input ({channels}) must be channels of the kernel ({depth}) times "
             f"group ({group})"
         )
-    rest = outputs % group
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(outputs, group):
         raise ShapeError(f"output channels ({outputs}) must be a multiple of group ({group})")
     _check_kernel_shape(W.shape[2:], kernel_shape)
     windows = Windows(W.shape[2:], strides, dilations, pads, auto_pad)
@@ -310,13 +310,12 @@ def _infer_conv_transpose(
     strides: Ints = None,
 ) -> Inferred:  # fmt: skip
     _check_kernel(X, W, B, group, 1)
-    if not same_dim(X.shape[1], W.shape[0]):
+    if not may_be_same(X.shape[1], W.shape[0]):
         raise ShapeError(
             f"channels of the input ({X.shape[1]}) must be the first size of the kernel "
             f"({W.shape[0]})"
         )
-    rest = X.shape[1] % group
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(X.shape[1], group):
         raise ShapeError(
             f"channels of the input ({X.shape[1]}) must be a multiple of group ({group})"
         )
@@ -454,8 +453,7 @@ def _infer_col2im(
     places = size_of(windows.counts(sizes))
     require_same_dim(input.shape[2], places, "the last axis has one place a block of the image")
     taps = size_of(block)
-    rest = input.shape[1] % taps
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(input.shape[1], taps):
         raise ShapeError(
             f"axis 1 ({input.shape[1]}) must be a multiple of the elements of a block ({taps})"
         )

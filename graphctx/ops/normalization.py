@@ -23,7 +23,7 @@ from graphctx.ops.rules import half_in_single
 from graphctx.ops.shape import broadcasts_to, reshape, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
-from graphctx.spec import Dim, require_same_dim, shape_text
+from graphctx.spec import is_multiple, require_same_dim, shape_text
 
 # -- what the kernels share -----------------------------------------------------------------------
 
@@ -376,8 +376,7 @@ def _infer_group_norm(
     _channels_first(X)
     common_dtype([X, scale, bias])
     channels = X.shape[1]
-    rest = channels % num_groups if num_groups > 0 else 1
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(channels, num_groups):
         raise ShapeError(f"channels ({channels}) must be a multiple of num_groups ({num_groups})")
     _check_affine(X, channels, {"scale": scale, "bias": bias})
     return X.shape, X.dtype

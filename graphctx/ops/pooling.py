@@ -30,7 +30,7 @@ from graphctx.ops.windows import (
     require_image,
     window_attrs,
 )
-from graphctx.spec import DimLike, dtype_name, same_shape, shape_text
+from graphctx.spec import DimLike, dtype_name, joined_shape, shape_text
 
 INT64 = np.dtype(np.int64)
 
@@ -351,7 +351,7 @@ def _infer_max_unpool(
     require_image(X)
     if I.dtype != INT64:
         raise DTypeError(f"indices are int64, got {dtype_name(I.dtype)}")
-    if not same_shape(X.shape, I.shape):
+    if joined_shape(X.shape, I.shape) is None:
         raise ShapeError(
             f"indices {shape_text(I.shape)} are as many as elements {shape_text(X.shape)}"
         )

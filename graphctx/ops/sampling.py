@@ -28,7 +28,14 @@ from graphctx.ops.windows import (
     require_image,
     window_attrs,
 )
-from graphctx.spec import Dim, dtype_name, require_same_dim, same_dim, shape_text, size_of
+from graphctx.spec import (
+    dtype_name,
+    is_multiple,
+    may_be_same,
+    require_same_dim,
+    shape_text,
+    size_of,
+)
 
 INT64 = np.dtype(np.int64)
 
@@ -41,7 +48,8 @@ def _infer_affine_grid(theta: Value, size: Value, *, align_corners: int = 0) -> 
     require_rank(size, 1, "the size")
     batch, _, *space = known_dims(size, "the size")
     rank = len(space)
-    if rank not in (2, 3) or theta.shape[1:] != (rank, rank + 1):
+    fits = rank in (2, 3) and all(map(may_be_same, theta.shape[1:], (rank, rank + 1)))
+    if not fits:
         raise ShapeError(
             f"theta is [N, 2, 3] for a size [N, C, H, W] and [N, 3, 4] for [N, C, D, H, W], got "
             f"{shape_text(theta.shape)} and a size of {rank + 2} numbers"
@@ -115,7 +123,7 @@ def _infer_grid_sample(
     require_kind(X, "biuf", "numbers or bools")
     require_kind(grid, "f", "a floating dtype as grid")
     rank = X.rank - 2
-    if rank < 1 or grid.rank != X.rank or not same_dim(grid.shape[-1], rank):
+    if rank < 1 or grid.rank != X.rank or not may_be_same(grid.shape[-1], rank):
         raise ShapeError(
             f"a grid is [N, D1, ..., number of axes of space] for images [N, C, D1, ...], got "
             f"{shape_text(grid.shape)} for {shape_text(X.shape)}"
@@ -274,7 +282,7 @@ def _check_regions(X: Value, rois: Value, columns: int) -> None:
     require_kind(X, "f", "a floating dtype")
     common_dtype((X, rois))
     require_rank(X, 4, "the images [N, C, H, W]")
-    if rois.rank != 2 or not same_dim(rois.shape[1], columns):
+    if rois.rank != 2 or not may_be_same(rois.shape[1], columns):
         raise ShapeError(f"rois are [regions, {columns}], got {shape_text(rois.shape)}")
 
 
@@ -519,15 +527,14 @@ def _infer_deform_conv(
             f"{shape_text(W.shape)} and {shape_text(offset.shape)}"
         )
     kernel = W.shape[2:]
-    if kernel_shape is not None and not all(map(same_dim, kernel, kernel_shape)):
+    if kernel_shape is not None and not all(map(may_be_same, kernel, kernel_shape)):
         raise ShapeError(f"kernel_shape {list(kernel_shape)} is not that of {shape_text(kernel)}")
     for count, groups, what in (
         (X.shape[1], group, "channels of the input"),
         (X.shape[1], offset_group, "channels of the input"),
         (W.shape[0], group, "output channels"),
     ):
-        rest = count % groups if groups > 0 else 1
-        if isinstance(rest, Dim) or rest:
+        if not is_multiple(count, groups):
             raise ShapeError(f"{what} ({count}) must be a multiple of the groups ({groups})")
     require_same_dim(W.shape[1], X.shape[1] // group, "the kernel has the channels of a group")
     windows = Windows(kernel, strides, dilations, pads, "NOTSET")
@@ -539,7 +546,7 @@ def _infer_deform_conv(
         wanted.append((mask, taps, "mask"))
     for value, channels, what in wanted:
         shape = (X.shape[0], channels, *counts)
-        if value.rank != X.rank or not all(map(same_dim, value.shape, shape)):
+        if value.rank != X.rank or not all(map(may_be_same, value.shape, shape)):
             raise ShapeError(f"{what} needs the shape {shape_text(shape)}, got {value.spec}")
     if B is not None:
         require_rank(B, 1, "the bias")

@@ -16,17 +16,25 @@ from graphctx.graph import Value
 from graphctx.ops.rules import half_in_single
 from graphctx.ops.shape import known_dims, with_recorder
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
-from graphctx.spec import Dim, DimLike, as_dtype, require_same_dim, same_dim, shape_text
+from graphctx.spec import (
+    Dim,
+    DimLike,
+    as_dtype,
+    may_be_same,
+    require_same_dim,
+    same_dim,
+    shape_text,
+)
 from graphctx.tensor import ArrayOperators
 
 FLOAT32 = np.dtype(np.float32)
 
 
 def _number(value: Value | None, what: str) -> Any:
-    """The element of a scalar operand that a size follows from: a number or a symbolic dimension.
+    """The element of a scalar operand that a size follows from: a number or a dimension.
 
     Raises:
-        ShapeError: it is no scalar, or depends on data.
+        ShapeError: it is no scalar.
     """
     if value is not None and value.shape not in ((), (1,)):
         raise ShapeError(f"{what} is a scalar, got {shape_text(value.shape)}")
@@ -91,13 +99,13 @@ def hann_window(size: Any, *, periodic: bool = True, dtype: Any = "float32") -> 
     """Hann window: `0.5 - 0.5 * cos(2 * pi * n / size)`.
 
     Args:
-        size: number of elements; an int, a symbolic dimension or a scalar tensor of known value.
+        size: number of elements; an int, a symbolic dimension or a scalar tensor.
         periodic: whether the window is one period, for spectra. Otherwise it is symmetric, with
             `size - 1` in the formula; of one element it then is NaN, as ONNX defines it.
         dtype: of the result; integers are cut off.
 
     Raises:
-        ShapeError: the size is negative, or depends on data.
+        ShapeError: the size is negative.
     """
     return _made(hann_window_op, size, periodic, dtype)
 
@@ -124,12 +132,12 @@ def _made(record: Callable[..., Any], size: Any, periodic: bool, dtype: Any) -> 
 # -- Fourier transforms ---------------------------------------------------------------------------
 
 
-def _parts(value: Value, what: str, rank: int | None = None) -> int:
+def _parts(value: Value, what: str, rank: int | None = None) -> DimLike:
     """How many numbers an element has: 1 if it is real, 2 if it is complex."""
     require_kind(value, "f", "a floating dtype")
     fits = value.rank >= 2 if rank is None else value.rank == rank
-    parts = value.shape[-1] if fits else None
-    if isinstance(parts, Dim) or parts not in (1, 2):
+    parts = value.shape[-1] if fits else 0
+    if not (may_be_same(parts, 1) or may_be_same(parts, 2)):
         raise ShapeError(
             f"{what} has a last axis of 1 for real or 2 for complex numbers, got "
             f"{shape_text(value.shape)}"
@@ -137,8 +145,8 @@ def _parts(value: Value, what: str, rank: int | None = None) -> int:
     return parts
 
 
-def _no_half_of_complex(parts: int, onesided: int) -> None:
-    if onesided and parts == 2:
+def _no_half_of_complex(parts: DimLike, onesided: int) -> None:
+    if onesided and same_dim(parts, 2):
         raise ShapeError("half of a spectrum is enough of real numbers only, not of complex ones")
 
 
@@ -149,7 +157,11 @@ def _infer_dft(
     parts = _parts(input, "the input")
     if not inverse:
         _no_half_of_complex(parts, onesided)
-    along = normalize_axis(-2 if axis is None else int(_number(axis, "the axis")), input.rank)
+    last = 1 if onesided and inverse else 2
+    place = -2 if axis is None else _number(axis, "the axis")
+    if isinstance(place, Dim):
+        return (*(Dim.unknown() for _ in input.shape[:-1]), last), input.dtype
+    along = normalize_axis(place, input.rank)
     if along == input.rank - 1:
         raise ShapeError("the last axis has the parts of a number, and is not transformed")
     length: DimLike = input.shape[along]
@@ -161,7 +173,6 @@ def _infer_dft(
     if not isinstance(length, Dim) and length < 1:
         raise ShapeError(f"a transform has at least one element, got dft_length={length}")
     count = length // 2 + 1 if onesided and not inverse else length
-    last = 1 if onesided and inverse else 2
     return (*input.shape[:along], count, *input.shape[along + 1 : -1], last), input.dtype
 
 
@@ -249,8 +260,8 @@ def _infer_stft(
             require_same_dim(given, length, "frame_length and the size of the window differ")
         length = given
     step = _number(frame_step, "frame_step")
-    if isinstance(step, Dim) or step < 1:
-        raise ShapeError(f"frame_step is a number of at least 1, got {step}")
+    if not isinstance(step, Dim) and step < 1:
+        raise ShapeError(f"frame_step is at least 1, got {step}")
     if not isinstance(length, Dim) and length < 1:
         raise ShapeError(f"a frame has at least one element, got {length}")
     frames = 1 if same_dim(length, size) else (size - length) // step + 1
@@ -370,9 +381,6 @@ def mel_weight_matrix(
 
     Returns:
         [dft_length // 2 + 1, bands].
-
-    Raises:
-        ShapeError: the number of bands or the length depends on data.
     """
     if high is None:
         high = operator.index(sample_rate) / 2
