@@ -15,9 +15,11 @@ import numpy as np
 
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Value
+from graphctx.ops.elementwise import abs as absolute
+from graphctx.ops.elementwise import pow as power
 from graphctx.ops.rules import half_in_single
 from graphctx.ops.shape import known_dims, shape_entries, shape_operand, with_recorder
-from graphctx.ops.table import Inferred, op, require_kind
+from graphctx.ops.table import TABLE, Inferred, op, require_kind
 from graphctx.ops.windows import (
     Ints,
     Layout,
@@ -313,7 +315,16 @@ def _infer_global_lp_pool(X: Value, *, p: int = 2) -> Inferred:
     return _infer_global_pool(X)
 
 
-@op("GlobalLpPool", since=2, infer=_infer_global_lp_pool)
+def _expand_global_lp_pool(X: Any, *, p: int = 2) -> Any:
+    # onnxruntime has no kernel of opset 22 or later for it.
+    axes = np.arange(2, len(X.shape))
+    if p < 3:
+        return TABLE["ReduceL1" if p == 1 else "ReduceL2"](X, axes)
+    powers = power(absolute(X), float(p))
+    return power(TABLE["ReduceSum"](powers, axes), 1 / p)
+
+
+@op("GlobalLpPool", since=2, infer=_infer_global_lp_pool, expand=_expand_global_lp_pool)
 @half_in_single
 def global_lp_pool(X: Any, *, p: int = 2) -> Any:
     """The p-norm over all axes of space: [N, C, D1, ...] to [N, C, 1, ...]."""

@@ -61,7 +61,8 @@ def _infer_affine_grid(theta: Value, size: Value, *, align_corners: int = 0) -> 
 def _centers(count: int, align_corners: int, dtype: Any) -> Any:
     """Where the elements of an axis lie, between -1 and 1."""
     if align_corners:
-        return np.linspace(-1, 1, count).astype(dtype)
+        # A single element lies at the end, as in onnxruntime.
+        return np.linspace(-1 if count > 1 else 1, 1, count).astype(dtype)
     return ((2 * np.arange(count) + 1) / max(count, 1) - 1).astype(dtype)
 
 
@@ -165,7 +166,7 @@ class _Axis:
         if mode == "nearest":
             x = np.rint(x)
         outside = (x < low) | (x > high)
-        if padding == "border":
+        if padding == "border" and mode != "cubic":
             x = np.where(outside, x.clip(0, size - 1), x)
         elif padding == "reflection":
             x = np.where(outside, _reflected(x, low, high), x)

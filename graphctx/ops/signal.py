@@ -66,10 +66,9 @@ def _window(
     dtype = FLOAT32 if output_datatype is None else np.dtype(output_datatype)
     with np.errstate(invalid="ignore"):  # a symmetric window of one element is 0 / 0
         angle = np.arange(count) * (2 * np.pi) / np.float64(count if periodic else count - 1)
-        y = np.zeros(count)
-        for multiple, factor in enumerate(terms):
-            y += factor * np.cos(multiple * angle)
-        return y.astype(dtype)
+        # The constant last: the largest element is 1 then, and stays so as an integer.
+        waves = (factor * np.cos(i * angle) for i, factor in enumerate(terms) if i)
+        return (sum(waves) + terms[0]).astype(dtype)
 
 
 _HANN = (0.5, -0.5)

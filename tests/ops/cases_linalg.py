@@ -110,3 +110,17 @@ add(
     einsum("ab,cd->abcd", "ab,cd", (2, 3), (4, 5)),
     einsum("Ab,bC->AC", "Ab,bC", (2, 3), (3, 4)),
 )
+
+
+def determinant(shape: tuple[int, ...], dtype: Any = "float32", tolerance: float = 1e-5) -> Case:
+    names = {axis: f"n{axis}" for axis in range(len(shape) - 2)}
+    return Case("Det", (random(shape, dtype),), symbolic={0: names}, tolerance=tolerance)
+
+
+CASES += [
+    determinant((3, 3)),
+    determinant((2, 5, 4, 4)),
+    determinant((6, 1, 1)),
+    refused(determinant((2, 3, 3), "float64", 1e-12), "onnxruntime has no float64 kernel"),
+    determinant((3, 3), "float16", 1e-2),
+]

@@ -130,7 +130,10 @@ def test_symbolic_shape_evaluates_to_the_kernels(case: Case) -> None:
     assert found == [y.shape for y in outputs_of(case)]
 
 
-@pytest.mark.parametrize("name", list(TABLE))
+SIZES_ARE_ELEMENTS = {"AffineGrid"}  # all of them, of an operand; see `test_sampling.py`
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name not in SIZES_ARE_ELEMENTS])
 def test_symbolic_dimensions_survive(name: str) -> None:
     cases = [c for c in CASES if c.op == name]
     if not any(
