@@ -14,7 +14,14 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.elementwise import multiply
-from graphctx.ops.rules import composite, half_in_single, numpy_rules, operands_of, tensor
+from graphctx.ops.rules import (
+    composite,
+    half_in_single,
+    numpy_rules,
+    one_floating_dtype,
+    operands_of,
+    tensor,
+)
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import (
     DimLike,
@@ -300,6 +307,7 @@ def _infer_det(X: Value) -> Inferred:
 @half_in_single
 def det(X: Any) -> Any:
     """The determinants of square matrices [..., n, n]."""
+    one_floating_dtype(X)
     return np.asarray(np.linalg.det(X))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.graph import Value
-from graphctx.ops.rules import half_in_single
+from graphctx.ops.rules import half_in_single, one_floating_dtype
 from graphctx.ops.table import Inferred, common_dtype, op, require_kind
 from graphctx.spec import Shape, require_same_dim, shape_text
 
@@ -46,11 +46,14 @@ def _loss(
     log_probabilities: Any, labels: Any, weights: Any, ignored: int | None, reduction: str
 ) -> Any:
     """The loss of log-probabilities [N, C, ...]."""
-    if reduction not in REDUCTIONS:
-        raise ValueError("an unknown reduction")
+    one_floating_dtype(log_probabilities, weights)
+    if reduction not in REDUCTIONS or labels.dtype.kind != "i":
+        raise ValueError("an unknown reduction, or labels that are no integers")
     count = log_probabilities.shape[1]
     dtype = log_probabilities.dtype
     kept = None if ignored is None else labels != ignored
+    if labels.shape != (log_probabilities.shape[0], *log_probabilities.shape[2:]):
+        raise ValueError("not one label for each place")
     classes = labels if kept is None else np.where(kept, labels, 0)
     if classes.size and not 0 <= classes.min() <= classes.max() < count:
         raise ValueError(f"labels are from 0 to {count - 1}, got {classes.min()} to "

@@ -19,7 +19,7 @@ from graphctx.ops.blocks import in_blocks, sum_of_rows, with_column
 from graphctx.ops.elementwise import add, divide, maximum, multiply
 from graphctx.ops.logic import astype
 from graphctx.ops.reductions import vector_norm
-from graphctx.ops.rules import half_in_single
+from graphctx.ops.rules import half_in_single, one_floating_dtype
 from graphctx.ops.shape import broadcasts_to, normalize_axes, reshape, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
@@ -504,6 +504,7 @@ def _infer_lrn(
 @half_in_single
 def lrn_op(X: Any, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Any:
     """Each element divided by a power of the sum of squares of neighbouring channels."""
+    one_floating_dtype(X)
     if size < 1:
         raise ValueError("size is at least 1")
     channels = X.shape[1]
@@ -556,6 +557,7 @@ MEAN_VARIANCE_EPSILON = 1e-9
 @half_in_single
 def mean_variance_norm_op(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
     """The axes together get mean 0 and variance 1."""
+    one_floating_dtype(X)
     along = normalize_axes(axes, X.ndim)
     count = X.dtype.type(math.prod(X.shape[axis] for axis in along))
     centered = X - np.add.reduce(X, axis=along, keepdims=True) / count

@@ -17,7 +17,7 @@ from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Value
 from graphctx.ops.elementwise import abs as absolute
 from graphctx.ops.elementwise import pow as power
-from graphctx.ops.rules import half_in_single
+from graphctx.ops.rules import half_in_single, one_floating_dtype
 from graphctx.ops.shape import known_dims, shape_entries, shape_operand, with_recorder
 from graphctx.ops.table import TABLE, Inferred, op, require_kind
 from graphctx.ops.windows import (
@@ -118,6 +118,8 @@ def max_pool_op(
     strides: Ints = None,
 ) -> Any:  # fmt: skip
     """Largest element of every window, padding not counted; and where it is, as second output."""
+    if storage_order not in (0, 1):
+        raise ValueError("an unknown order")
     layout = layout_of(
         X.shape[2:], tuple(kernel_shape), key_of(strides), key_of(dilations), key_of(pads),
         auto_pad, ceil_mode,
@@ -259,6 +261,7 @@ def lp_pool_op(
 
 
 def _power(x: Any, p: int) -> Any:
+    one_floating_dtype(x)
     if p < 1:
         raise ValueError("p of a norm is at least 1")
     if p == 2:
@@ -391,6 +394,9 @@ def max_unpool_op(
         raise ValueError(str(error)) from None
     if output_shape is not None:
         shape = tuple(output_shape.tolist())
+    one_floating_dtype(X)
+    if X.shape != I.shape or len(shape) != X.ndim:
+        raise ValueError("the indices or the shape do not fit")
     y = np.zeros(shape, X.dtype)
     flat = I.reshape(-1)
     if flat.size and not 0 <= flat.min() <= flat.max() < y.size:

@@ -16,7 +16,7 @@ import numpy as np
 
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Node, Value
-from graphctx.ops.rules import half_in_single
+from graphctx.ops.rules import half_in_single, one_floating_dtype
 from graphctx.ops.shape import known_dims, shape_entries, shape_operand, with_recorder
 from graphctx.ops.table import Inferred, common_dtype, op, require_kind, require_rank
 from graphctx.ops.windows import (
@@ -70,6 +70,7 @@ def _centers(count: int, align_corners: int, dtype: Any) -> Any:
 @half_in_single
 def affine_grid_op(theta: Any, size: Any, *, align_corners: int = 0) -> Any:
     """Where an affine map takes the elements of an image: [N, H, W, 2] or [N, D, H, W, 3]."""
+    one_floating_dtype(theta)
     space = size.tolist()[2:]
     rank = len(space)
     if theta.shape != (int(size[0]), rank, rank + 1):
@@ -201,6 +202,9 @@ def grid_sample_op(
         raise ValueError("the grid does not fit")
     if mode not in MODES or padding_mode not in PADDINGS:
         raise ValueError("an unknown mode")
+    one_floating_dtype(grid)
+    if X.dtype.kind not in "biuf":
+        raise ValueError("not numbers")
     batch, channels, *sizes = X.shape
     wide = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
     dtype = X.dtype if mode == "nearest" else wide
@@ -318,8 +322,11 @@ def max_roi_pool_op(
     X: Any, rois: Any, *, pooled_shape: Sequence[int], spatial_scale: float = 1.0
 ) -> Any:
     """Largest elements of the parts of regions of images; 0 for parts outside."""
+    one_floating_dtype(X, rois)
     rows, columns = pooled_shape
     batch, channels, height, width = X.shape
+    if min(pooled_shape) < 1 or rois.shape[1:] != (5,):
+        raise ValueError("the regions do not fit")
     y = np.zeros((len(rois), channels, rows, columns), X.dtype)
     for region, part in zip(rois.astype(np.float64), y, strict=True):
         image = X[_image_of(region[0], batch)]
@@ -430,7 +437,12 @@ def roi_align_op(
     Samples lie between elements. The mean of their interpolations is a product of two matrices and
     the image; a maximum is of the four weighted neighbours of all samples, as in onnxruntime.
     """
+    one_floating_dtype(X, rois)
     batch, channels, height, width = X.shape
+    if mode not in ("avg", "max") or coordinate_transformation_mode not in TRANSFORMS:
+        raise ValueError("an unknown mode")
+    if min(output_height, output_width) < 1 or sampling_ratio < 0 or rois.shape[1:] != (4,):
+        raise ValueError("the regions do not fit")
     y = np.zeros((len(rois), channels, output_height, output_width), X.dtype)
     if not (height and width):
         return y
@@ -569,6 +581,7 @@ def deform_conv_op(
     strides: Ints = None,
 ) -> Any:  # fmt: skip
     """Convolution whose kernel has its elements at places of its own for each window."""
+    one_floating_dtype(X, W, offset, B, mask)
     batch, channels, *sizes = X.shape
     kernel = W.shape[2:]
     outputs, depth = W.shape[:2]

@@ -691,8 +691,8 @@ def depth_to_space(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
     Channels are the place in a block and then a channel of the result; in the mode "CRD" the
     channel comes first.
     """
-    if mode not in MODES:
-        raise ValueError("an unknown mode")
+    if mode not in MODES or blocksize < 1:
+        raise ValueError("an unknown mode, or no blocks")
     n, c, h, w = input.shape
     b, depth = blocksize, c // (blocksize * blocksize)
     if mode == "DCR":
@@ -716,8 +716,8 @@ def space_to_depth(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
 
     The channels are ordered as `depth_to_space` takes them in the same mode.
     """
-    if mode not in MODES:
-        raise ValueError("an unknown mode")
+    if mode not in MODES or blocksize < 1:
+        raise ValueError("an unknown mode, or no blocks")
     n, c, h, w = input.shape
     b = blocksize
     x = input.reshape(n, c, h // b, b, w // b, b)

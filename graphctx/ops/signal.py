@@ -13,7 +13,7 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.graph import Value
-from graphctx.ops.rules import half_in_single
+from graphctx.ops.rules import half_in_single, one_floating_dtype
 from graphctx.ops.shape import known_dims, with_recorder
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import (
@@ -63,12 +63,15 @@ def _window(
 ) -> Any:
     """The sum of cosines of multiples of an angle that goes around once over a window."""
     count = int(size.item())
+    if count < 0:
+        raise ValueError("a negative size")
     dtype = FLOAT32 if output_datatype is None else np.dtype(output_datatype)
     with np.errstate(invalid="ignore"):  # a symmetric window of one element is 0 / 0
         angle = np.arange(count) * (2 * np.pi) / np.float64(count if periodic else count - 1)
         # The constant last: the largest element is 1 then, and stays so as an integer.
         waves = (factor * np.cos(i * angle) for i, factor in enumerate(terms) if i)
-        return (sum(waves) + terms[0]).astype(dtype)
+        y: Any = sum(waves) + terms[0]
+        return y.astype(dtype)
 
 
 _HANN = (0.5, -0.5)
@@ -199,6 +202,7 @@ def dft_op(
     along += input.ndim if along < 0 else 0
     if not 0 <= along < input.ndim - 1 or input.shape[-1] not in (1, 2):
         raise ValueError("the axis does not fit")
+    one_floating_dtype(input)
     length = None if dft_length is None else int(dft_length.item())
     x = _complex(input)
     if onesided and inverse:
@@ -280,6 +284,7 @@ def stft_op(
     length = signal.shape[1] if window is None else window.shape[0]
     if frame_length is not None and window is None:
         length = int(frame_length.item())
+    one_floating_dtype(signal, window)
     if signal.ndim != 3 or step < 1 or (frame_length is not None and length != frame_length):
         raise ValueError("the frames do not fit")
     x = _complex(signal)

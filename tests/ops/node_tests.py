@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx.backend.test.case import node as onnx_cases
 
 from graphctx.ops.table import OUTPUTS, TABLE
 
@@ -20,16 +18,23 @@ _DTYPES = {"dtype", "output_datatype", "softmax_precision", "to"}
 
 @dataclass(frozen=True)
 class NodeTest:
-    """A node, what it is given, and what it has to make of that."""
+    """A model of one node, what it is given, and what it has to make of that."""
 
-    node: NodeProto
+    model: ModelProto
     inputs: list[Any]
     outputs: list[Any]
 
+    @property
+    def node(self) -> NodeProto:
+        """The node."""
+        return self.model.graph.node[0]
+
     def run(self) -> list[Any]:
         """What the table's record makes of the inputs, for the outputs that have a name."""
-        given = iter(self.inputs)
-        operands = [_array(next(given)) if name else None for name in self.node.input]
+        given = {
+            i.name: _array(x) for i, x in zip(self.model.graph.input, self.inputs, strict=True)
+        }
+        operands = [given[name] if name else None for name in self.node.input]
         record = TABLE[self.node.op_type]
         attrs = {a.name: _plain(a.name, helper.get_attribute_value(a)) for a in self.node.attribute}
         if OUTPUTS in record.defaults and len(self.node.output) > 1:
@@ -54,39 +59,24 @@ def _array(x: Any) -> Any:
 def _plain(name: str, value: Any) -> Any:
     if name in _DTYPES:
         return helper.tensor_dtype_to_np_dtype(value)
+    if isinstance(value, list):
+        return [_plain("", item) for item in value]
     return value.decode() if isinstance(value, bytes) else value
 
 
-def node_tests(
-    *modules: str, wanted: Callable[[str], bool] = lambda export: True
-) -> dict[str, NodeTest]:
-    """Name -> test, of modules of `onnx.backend.test.case.node`, at the newest opset.
+def node_tests(**modules: str) -> dict[str, NodeTest]:
+    """Name -> test, of operators, each with its module in `onnx.backend.test.case.node`.
 
-    `wanted` is asked for the name of each function that exports tests.
+    Tests of opsets in which the operator means something else are left out.
     """
-    found: dict[str, NodeTest] = {}
-    for name in modules:
-        module = importlib.import_module(f"onnx.backend.test.case.node.{name}")
-
-        def collect(
-            node: NodeProto, inputs: list[Any], outputs: list[Any], name: str, **options: Any
-        ) -> None:
-            if "opset_imports" not in options:  # of an older opset
-                found[name] = NodeTest(node, inputs, outputs)
-
-        original, module.expect = module.expect, collect  # type: ignore[attr-defined]
-        try:
-            for export in _exports(module):
-                if wanted(export.__name__):
-                    export()
-        finally:
-            module.expect = original  # type: ignore[attr-defined]
+    for module in modules.values():
+        importlib.import_module(f"onnx.backend.test.case.node.{module}")  # which lists its tests
+    found = {}
+    for case in onnx_cases._NodeTestCases:
+        nodes = case.model.graph.node
+        if len(nodes) != 1 or nodes[0].op_type not in modules or case.name.endswith("_expanded"):
+            continue
+        if case.model.opset_import[0].version >= TABLE[nodes[0].op_type].since:
+            [(inputs, outputs)] = case.data_sets
+            found[case.name] = NodeTest(case.model, list(inputs), list(outputs))
     return found
-
-
-def _exports(module: ModuleType) -> Iterator[Any]:
-    for _, case in inspect.getmembers(module, inspect.isclass):
-        if case.__module__ == module.__name__:
-            for name in dir(case):
-                if name.startswith("export"):
-                    yield getattr(case, name)

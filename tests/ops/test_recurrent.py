@@ -16,7 +16,7 @@ from tests.ops.node_tests import node_tests
 F = np.float32
 
 
-NODE_TESTS = node_tests("rnn", "lstm", "gru")
+NODE_TESTS = node_tests(RNN="rnn", LSTM="lstm", GRU="gru")
 
 
 def test_all_of_them_are_found() -> None:
