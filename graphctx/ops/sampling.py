@@ -76,13 +76,15 @@ def affine_grid_op(theta: Any, size: Any, *, align_corners: int = 0) -> Any:
     if theta.shape != (int(size[0]), rank, rank + 1):
         raise ValueError("theta does not fit the size")
     y = np.empty((theta.shape[0], *space, rank), theta.dtype)
-    lead = (slice(None), *(None,) * rank)
-    y[...] = theta[lead + (slice(None), rank)]
-    for axis, count in enumerate(space):
-        # Coordinates are x, y, z: the last axis of the image is the first of them.
-        place = _centers(count, align_corners, theta.dtype)
-        factor = theta[lead + (slice(None), rank - 1 - axis)]
-        y += place.reshape(-1, *(1,) * (rank - axis)) * factor
+    # Coordinates are x, y, z: the last axis of the image is the first of them.
+    *outer, inner = (_centers(count, align_corners, theta.dtype) for count in space)
+    single = (..., *(None,) * (rank - 1))
+    for c in range(rank):
+        rest = theta[:, c, rank][single]
+        for axis, place in enumerate(outer):
+            factor = theta[:, c, rank - 1 - axis][single]
+            rest = rest + factor * place.reshape(-1, *(1,) * (rank - 2 - axis))
+        np.add(rest[..., None], theta[:, c, 0][single][..., None] * inner, out=y[..., c])
     return y
 
 
@@ -227,25 +229,26 @@ def grid_sample_op(
 
 def _gather(image: Any, sizes: Sequence[int], axes: Sequence[Any], out: Any) -> None:
     """Write the weighted sum of the neighbours along all axes into [channels, samples]."""
-    first = True
+    # With all channels of an element side by side, and behind the last element zeros.
+    outside = image.shape[1]
+    rows = np.zeros((outside + 1, len(image)), out.dtype)
+    rows[:-1] = image.T
+    total: Any = None
     for taps in itertools.product(*axes):
         index: Any = 0
         weight: Any = None
         there: Any = None
         for (at, w, t), size in zip(taps, sizes, strict=True):
             index = index * size + at
-            weight = w if weight is None else weight if w is None else weight * w
-            there = t if there is None else there if t is None else there & t
-        part = image.take(index, axis=1)
+            weight = w if weight is None else weight * w
+            there = t if there is None else there & t
         if there is not None:
-            part[:, ~there] = 0
+            index = np.where(there, index, outside)
+        part = rows.take(index, axis=0)
         if weight is not None:
-            part = part * weight
-        if first:
-            out[...] = part
-        else:
-            out += part
-        first = False
+            part *= weight[:, None]
+        total = part if total is None else np.add(total, part, out=total)
+    out[...] = total.T
 
 
 def grid_sample(

@@ -23,6 +23,8 @@ class NodeTest:
     model: ModelProto
     inputs: list[Any]
     outputs: list[Any]
+    rtol: float
+    atol: float
 
     @property
     def node(self) -> NodeProto:
@@ -49,7 +51,7 @@ class NodeTest:
         assert len(made) == len(self.outputs)
         for ours, theirs in zip(made, map(_array, self.outputs), strict=True):
             assert ours.dtype == theirs.dtype
-            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-7)
+            np.testing.assert_allclose(ours, theirs, rtol=self.rtol, atol=self.atol)
 
 
 def _array(x: Any) -> Any:
@@ -78,5 +80,7 @@ def node_tests(**modules: str) -> dict[str, NodeTest]:
             continue
         if case.model.opset_import[0].version >= TABLE[nodes[0].op_type].since:
             [(inputs, outputs)] = case.data_sets
-            found[case.name] = NodeTest(case.model, list(inputs), list(outputs))
+            found[case.name] = NodeTest(
+                case.model, list(inputs), list(outputs), case.rtol, case.atol
+            )  # fmt: skip
     return found
