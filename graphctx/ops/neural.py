@@ -22,7 +22,16 @@ from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.rules import half_in_single
 from graphctx.ops.table import Inferred, common_dtype, op, require_kind
-from graphctx.spec import Dim, DimLike, Shape, require_same_dim, same_dim, shape_text, size_of
+from graphctx.spec import (
+    Dim,
+    DimLike,
+    Shape,
+    kind_of,
+    require_same_dim,
+    same_dim,
+    shape_text,
+    size_of,
+)
 
 Ints = Sequence[int] | None
 Pair = tuple[int, int]
@@ -735,7 +744,7 @@ def max_pool_op(
         X.shape[2:], tuple(kernel_shape), _key(strides), _key(dilations), _key(pads), auto_pad,
         ceil_mode,
     )  # fmt: skip
-    empty = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
+    empty = -np.inf if kind_of(X.dtype) == "f" else np.iinfo(X.dtype).min
     return _reduce(X, layout, np.maximum, empty)
 
 
