@@ -355,7 +355,8 @@ def max_roi_pool(x: Any, rois: Any, pooled_shape: Any, *, spatial_scale: float =
         spatial_scale: factor from the coordinates of regions to those of x.
 
     Returns:
-        [regions, C, rows, columns]; 0 for parts that lie outside.
+        [regions, C, rows, columns]; 0 for parts that lie outside. onnxruntime has kernels for files
+        of opsets up to 21.
 
     Raises:
         ShapeError: the operands do not fit, or a region is of an image that is not there.
@@ -509,7 +510,7 @@ def roi_align(
             regions are at least one element large.
 
     Returns:
-        [regions, C, rows, columns].
+        [regions, C, rows, columns]. onnxruntime has kernels for files of opsets up to 21.
 
     Raises:
         ShapeError: the operands do not fit, or a region is of an image that is not there.

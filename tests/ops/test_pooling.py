@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import graphctx as gx
 from graphctx import ops
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.table import TABLE
+from tests.ops import onnxruntime_node
 from tests.ops.agreement import Function, agree
 from tests.ops.build import random
+from tests.ops.case import Case
 from tests.ops.node_tests import node_tests
 
 # Those of poolings compute what they expect for many seconds; ours are compared with onnxruntime.
@@ -38,6 +42,42 @@ def test_onnx_node_test(name: str) -> None:
             NODE_TESTS[name].check()
         return
     NODE_TESTS[name].check()
+
+
+# -- against onnxruntime --------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), op=st.sampled_from(["MaxPool", "AveragePool", "LpPool"]))
+def test_poolings_are_onnxruntimes(data: st.DataObject, op: str) -> None:
+    rank = data.draw(st.integers(1, 3))
+
+    def each(low: int, high: int, count: int = rank) -> tuple[int, ...]:
+        return data.draw(st.tuples(*[st.integers(low, high)] * count))
+
+    kernel, strides, dilations = each(1, 3), each(1, 3), each(1, 2)
+    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    sizes = [n + extent for n, extent in zip(each(0, 4), extents, strict=True)]
+    attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": strides}
+    attrs["ceil_mode"] = data.draw(st.integers(0, 1))
+    if data.draw(st.booleans()):
+        attrs["auto_pad"] = data.draw(st.sampled_from(["VALID", "SAME_UPPER", "SAME_LOWER"]))
+        attrs["strides"] = tuple(map(min, strides, kernel))  # see `ops.max_pool`
+    else:
+        attrs["dilations"] = dilations
+        attrs["pads"] = tuple(data.draw(st.integers(0, k - 1)) for k in kernel + kernel)
+    if op == "MaxPool":
+        attrs.update(outputs=2, storage_order=data.draw(st.integers(0, 1)))
+    elif op == "AveragePool":
+        attrs["count_include_pad"] = data.draw(st.integers(0, 1))
+    else:
+        attrs["p"] = data.draw(st.integers(1, 3))
+    x = random((2, 2, *sizes)).round(1)  # with equal elements
+    result = TABLE[op].kernel(x, **attrs)
+    found = result if isinstance(result, tuple) else (result,)
+    wanted = onnxruntime_node.run(Case(op, (x,), attrs), [y.dtype for y in found])
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 # -- maxima and where they are --------------------------------------------------------------------
