@@ -356,7 +356,7 @@ def max_roi_pool(x: Any, rois: Any, pooled_shape: Any, *, spatial_scale: float =
 
     Returns:
         [regions, C, rows, columns]; 0 for parts that lie outside. onnxruntime has kernels for files
-        of opsets up to 21.
+        of opsets up to 21, as files with it are unless another operator needs more.
 
     Raises:
         ShapeError: the operands do not fit, or a region is of an image that is not there.

@@ -131,20 +131,20 @@ def test_a_grid_whose_size_data_decides(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_regions_in_a_file_of_opset_21(tmp_path: Path) -> None:
+def test_regions_in_a_file(tmp_path: Path) -> None:
     def regions(x: Any, rois: Any) -> Any:
         return ops.roi_align(x, rois, IMAGES, (3, 2), sampling_ratio=2, spatial_scale=0.5)
 
     symbolic = {0: {2: "h", 3: "w"}}
-    agree(regions, FEATURES, BOXES, symbolic=symbolic, folder=tmp_path, opset=21, tolerance=1e-4)
+    agree(regions, FEATURES, BOXES, symbolic=symbolic, folder=tmp_path, tolerance=1e-4)
 
 
-def test_pooled_regions_in_a_file_of_opset_21(tmp_path: Path) -> None:
+def test_pooled_regions_in_a_file(tmp_path: Path) -> None:
     def regions(x: Any, rois: Any) -> Any:
         return ops.max_roi_pool(x, rois, (2, 2))
 
     rois = np.concatenate([IMAGES[:, None].astype(np.float32), BOXES], 1)
-    agree(regions, FEATURES, rois, folder=tmp_path, opset=21, verify=False)
+    agree(regions, FEATURES, rois, folder=tmp_path, verify=False)
 
 
 def test_deformable_convolution_with_a_symbolic_batch(tmp_path: Path) -> None:
