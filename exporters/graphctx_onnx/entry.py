@@ -135,14 +135,52 @@ class BundleExporter:
 
         return Bundle.load(path).run
 
+    def serve(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        loading: Mapping[str, Any],
+        limits: Mapping[str, Any],
+        options: Mapping[str, Any],
+        **others: Any,
+    ) -> None:
+        """Serve a bundle until the process is told to stop; see `graphctx_onnx.server.serve`.
+
+        Args:
+            path: of the bundle.
+            loading: of `Bundle.load`.
+            limits: of `graphctx_onnx.server.Limits`.
+            options: of `graphctx_onnx.server.Options`.
+            others: of `serve`.
+
+        Raises:
+            ExportError: the bundle cannot be loaded, or the server cannot start.
+        """
+        _require("serve", "onnxruntime", "starlette", "uvicorn", "httptools", "grpc",
+                 "prometheus_client")  # fmt: skip
+        from graphctx_onnx.runtime import Bundle, BundleError
+        from graphctx_onnx.server import Limits, Options, StartError, serve
+
+        try:
+            serve(
+                Bundle.load(path, **loading), limits=Limits(**limits), options=Options(**options),
+                **others,
+            )  # fmt: skip
+        except (BundleError, StartError, ValueError) as error:
+            raise ExportError(str(error)) from error
+
 
 def _require_onnx() -> None:
-    """Say what to install where the libraries of the exporter are missing."""
-    for name in ("onnx", "onnxruntime"):
+    _require("onnx", "onnx", "onnxruntime")
+
+
+def _require(extra: str, *names: str) -> None:
+    """Say what to install where libraries are missing."""
+    for name in names:
         if importlib.util.find_spec(name) is None:
             raise ExportError(
                 f"the ONNX exporter needs {name}, which is not installed: "
-                f"pip install 'graphctx[onnx]'"
+                f"pip install 'graphctx[{extra}]'"
             )
 
 

@@ -1,0 +1,194 @@
+"""Connections: slow ones, broken ones, and those that never end."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from graphctx_onnx.server import Address, Limits, connections
+from graphctx_onnx.server.service import Service
+
+from tests.server.common import INFER, infer, serving
+from tests.server.standin import StandIn, contextual
+
+BODY = json.dumps(infer()).encode()
+HEAD = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(BODY)}\r\n\r\n".encode()
+
+
+class Served:
+    """A server, and what a test asks of it."""
+
+    def __init__(self, bundle: StandIn, service: Service, address: Address) -> None:
+        self.bundle = bundle
+        self.service = service
+        self.address = address
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection((self.address.host, self.address.port), timeout=20)
+
+    def is_well(self) -> bool:
+        """Whether a client is answered, soon, and no other request is in progress."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with self.connect() as sock:
+                sock.sendall(HEAD + BODY)
+                answered = received(sock).startswith(b"HTTP/1.1 200 ")
+            if answered and self.service.calls == 0:
+                return True
+            time.sleep(0.005)
+        return False
+
+
+def received(sock: socket.socket) -> bytes:
+    """What comes until a response is complete, or the connection ends."""
+    data = b""
+    while True:
+        head, _, body = data.partition(b"\r\n\r\n")
+        lengths = [
+            int(line[15:]) for line in head.split(b"\r\n") if line[:15] == b"content-length:"
+        ]
+        if b"\r\n\r\n" in data and lengths and len(body) >= lengths[0]:
+            return data
+        part = sock.recv(65536)
+        if not part:
+            return data
+        data += part
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Served]:
+    bundle = contextual()
+    limits = Limits(workers=1, timeout=0.4, body=10_000)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(bundle, limits=limits, connections=6) as (service, http, _),
+    ):
+        patch.setattr(connections, "HEAD_SECONDS", 0.2)
+        yield Served(bundle, service, http)
+
+
+@pytest.fixture
+def server(running: Served) -> Iterator[Served]:
+    """The same for all tests; each leaves it as well as it was."""
+    yield running
+    assert running.is_well()
+
+
+def test_one_connection_serves_many_requests_also_in_pieces(server: Served) -> None:
+    with server.connect() as sock:
+        for size in (1, 7, 50, 1000):
+            data = HEAD + BODY
+            for start in range(0, len(data), size):
+                sock.sendall(data[start : start + size])
+            assert received(sock).startswith(b"HTTP/1.1 200 ")
+        sock.sendall(2 * (HEAD + BODY))  # pipelined
+        both = received(sock)
+        while both.count(b"HTTP/1.1 200 ") < 2:
+            both += received(sock)
+
+
+def test_a_connection_may_idle_between_requests_but_not_within_a_head(server: Served) -> None:
+    with server.connect() as sock:
+        for _ in range(2):
+            sock.sendall(HEAD + BODY)
+            assert received(sock).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.3)
+        sock.sendall(HEAD[:20])
+        assert received(sock).startswith(b"HTTP/1.1 408 ")
+        assert sock.recv(100) == b""
+
+
+def test_a_connection_that_says_nothing_is_closed(server: Served) -> None:
+    with server.connect() as sock:
+        assert received(sock).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_head_without_end_is_refused(server: Served) -> None:
+    with server.connect() as sock:
+        sock.sendall(f"POST {INFER} HTTP/1.1\r\n".encode())
+        sock.sendall(b"x-more: " + b"y" * 100_000 + b"\r\n")
+        answer = received(sock)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_that_does_not_come_is_given_up(server: Served) -> None:
+    with server.connect() as sock:
+        sock.sendall(HEAD + BODY[:10])
+        assert received(sock).startswith(b"HTTP/1.1 408 ")
+        assert sock.recv(100) == b""
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_came(server: Served) -> None:
+    with server.connect() as sock:
+        sock.sendall(HEAD.replace(str(len(BODY)).encode(), b"10001"))
+        answer = received(sock)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"more than the 10,000 bytes" in answer
+
+
+def test_clients_that_vanish_leave_nothing_behind(server: Served) -> None:
+    for piece in (HEAD[:30], HEAD, HEAD + BODY[:20], HEAD + BODY):
+        for _ in range(3):
+            sock = server.connect()
+            sock.sendall(piece)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset
+            sock.close()
+
+
+def test_more_connections_than_there_may_be_are_turned_away(server: Served) -> None:
+    idle = [server.connect() for _ in range(6)]
+    with server.connect() as sock:
+        sock.sendall(HEAD + BODY)
+        assert received(sock).startswith(b"HTTP/1.1 503 ")
+    for sock in idle:
+        sock.close()
+    time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST " + INFER.encode() + b" HTTP/1.1\r\ncontent-length: -1\r\n\r\n",
+        b"POST " + INFER.encode() + b" HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        b"POST " + INFER.encode() + b" HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 50,  # TLS
+        b"\x00" * 200,
+    ],
+)
+def test_what_is_no_http_is_refused(server: Served, data: bytes) -> None:
+    with server.connect() as sock:
+        sock.sendall(data)
+        answer = received(sock)
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_that_hangs_up_while_it_waits_frees_its_place() -> None:
+    hold = threading.Event()
+    bundle = contextual(hold)
+    with serving(bundle, limits=Limits(workers=1, timeout=20.0)) as (service, http, _):
+        server = Served(bundle, service, http)
+        first, second = server.connect(), server.connect()
+        first.sendall(HEAD + BODY)
+        wait(lambda: bundle.runs)
+        second.sendall(HEAD + BODY)
+        wait(lambda: service.calls == 2)
+        second.close()
+        wait(lambda: service.calls == 1)
+        hold.set()
+        assert received(first).startswith(b"HTTP/1.1 200 ")
+        assert len(bundle.runs) == 1
+        first.close()
+
+
+def wait(condition: Any) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)
