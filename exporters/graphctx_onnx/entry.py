@@ -154,12 +154,14 @@ class BundleExporter:
             others: of `serve`.
 
         Raises:
-            ExportError: the bundle cannot be loaded, or the server cannot start.
+            ExportError: a library is missing, the bundle cannot be loaded, or the server cannot
+                start.
         """
-        _require("serve", "onnxruntime", "starlette", "uvicorn", "httptools", "grpc",
-                 "prometheus_client")  # fmt: skip
+        try:
+            from graphctx_onnx.server import Limits, Options, StartError, serve
+        except ModuleNotFoundError as error:
+            raise ExportError(str(error)) from error
         from graphctx_onnx.runtime import Bundle, BundleError
-        from graphctx_onnx.server import Limits, Options, StartError, serve
 
         try:
             serve(
@@ -171,16 +173,12 @@ class BundleExporter:
 
 
 def _require_onnx() -> None:
-    _require("onnx", "onnx", "onnxruntime")
-
-
-def _require(extra: str, *names: str) -> None:
-    """Say what to install where libraries are missing."""
-    for name in names:
+    """Say what to install where the libraries of the exporter are missing."""
+    for name in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(name) is None:
             raise ExportError(
                 f"the ONNX exporter needs {name}, which is not installed: "
-                f"pip install 'graphctx[{extra}]'"
+                f"pip install 'graphctx[onnx]'"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 from graphctx_onnx import Bundle
+from graphctx_onnx.server import Limits
 from tritonclient.utils import InferenceServerException
 
 from tests.server.common import LIMITS, MODEL, serving
@@ -143,16 +145,16 @@ def test_a_request_takes_no_forty_milliseconds(client: Client) -> None:
     """As it does where a server leaves Nagle's algorithm on."""
     ask(client)
     times = []
-    for _ in range(15):
+    for _ in range(24):
         start = time.perf_counter()
         ask(client)
         times.append(time.perf_counter() - start)
-    assert sorted(times)[7] < 0.03
+    assert sorted(times)[6] < 0.03  # a busy machine may delay most of them, Nagle delays them all
 
 
 @pytest.mark.parametrize("merge", [1, 32])
 def test_eight_clients_with_mixed_contexts(bundle: Bundle, merge: int) -> None:
-    limits = LIMITS.__class__(workers=2, batch=merge, timeout=20.0)
+    limits = Limits(workers=2, batch=merge, timeout=20.0)
     wanted = [(c, inputs(1 + i % 3, seed=i)) for i, c in enumerate(CONTEXTS * 2)]
     answers = [expected(bundle, c, x) for c, x in wanted]
     wrong: list[Any] = []
@@ -187,10 +189,13 @@ def test_eight_clients_with_mixed_contexts(bundle: Bundle, merge: int) -> None:
 
 def test_kserves_client(places: tuple[str, str], bundle: Bundle) -> None:
     """In a process of its own: KServe and tritonclient bring messages of one name, and collide."""
-    if importlib.util.find_spec("kserve") is None:
-        pytest.skip("NOT TESTED: KServe's InferenceRESTClient (pip install kserve)")
+    python = os.environ.get("GRAPHCTX_KSERVE_PYTHON")
+    if python is None and importlib.util.find_spec("kserve") is None:
+        pytest.skip("NOT TESTED: KServe's InferenceRESTClient; GRAPHCTX_KSERVE_PYTHON names a "
+                    "Python that has kserve")  # fmt: skip
     found = subprocess.run(
-        [sys.executable, "-m", "tests.server.kserve_client", f"http://{places[0]}", MODEL],
+        [python or sys.executable, "-m", "tests.server.kserve_client", f"http://{places[0]}",
+         MODEL],
         input=json.dumps(X.tolist()), capture_output=True, text=True, check=True,
     )  # fmt: skip
     answers = json.loads(found.stdout)

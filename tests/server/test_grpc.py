@@ -26,13 +26,22 @@ class Client:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
 
     def __call__(self, name: str, request: Any = None, **options: Any) -> Any:
+        call, message = self._method(name, request)
+        return call(message, timeout=20, **options)
+
+    def later(self, request: Any) -> grpc.Future:
+        """A `ModelInfer` that is not waited for."""
+        call, message = self._method("ModelInfer", request)
+        return call.future(message, timeout=20)
+
+    def _method(self, name: str, request: Any) -> tuple[grpc.UnaryUnaryMultiCallable, Any]:
         method = SERVICE.methods_by_name[name]
         call = self.channel.unary_unary(
             f"/{SERVICE.full_name}/{name}",
             request_serializer=message(method.input_type.name).SerializeToString,
             response_deserializer=message(method.output_type.name).FromString,
         )
-        return call(message(method.input_type.name)(**(request or {})), timeout=20, **options)
+        return call, message(method.input_type.name)(**(request or {}))
 
 
 @pytest.fixture(scope="module")
@@ -223,26 +232,35 @@ def test_a_token_is_wanted_but_for_health() -> None:
 
 def test_limits_have_their_status() -> None:
     hold = threading.Event()
-    limits = Limits(workers=1, queue=1, timeout=0.3, body=1000)
-    with serving(contextual(hold), limits=limits) as (service, _, address):
+    bundle = contextual(hold)
+    limits = Limits(workers=1, queue=1, timeout=20.0, body=1000)
+    with serving(bundle, limits=limits) as (service, _, address):
         client = Client(address.port)
-        found: list[tuple[str, str]] = []
-        threads = [
-            threading.Thread(target=lambda: found.append(refusal(client, "ModelInfer", raw())))
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        first, second = client.later(raw()), client.later(raw())
+        _until(lambda: service.waiting == 1)
+        code, details = refusal(client, "ModelInfer", raw())
+        assert (code, details) == (
+            "UNAVAILABLE", "the queue of 1 requests is full; try again later"
+        )  # fmt: skip
         hold.set()
-        assert sorted(code for code, _ in found) == ["DEADLINE_EXCEEDED"] * 2 + ["UNAVAILABLE"] * 2
+        assert result(first.result(20)) == result(second.result(20)) == [1, 2, 3]
+        hold.clear()
+        code, details = refusal(client, "ModelInfer", raw({"timeout": {"int64_param": 50_000}}))
+        assert code == "DEADLINE_EXCEEDED"
+        assert details.startswith("there was no answer within 0.0")
+        hold.set()
         large = {**raw(), "raw_input_contents": [b"1" * 100_000]}
-        code, details = refusal(client, "ModelInfer", large)
-        assert code == "RESOURCE_EXHAUSTED"
-        assert "larger than max" in details
+        for compression in (None, grpc.Compression.Gzip):  # it is small then, but not for long
+            code, details = refusal(client, "ModelInfer", large, compression=compression)
+            assert code == "RESOURCE_EXHAUSTED"
+            assert "larger than max" in details
         assert service.calls == 0
         client.channel.close()
+
+
+def test_a_message_that_is_compressed(client: Client) -> None:
+    options = {"compression": grpc.Compression.Gzip}
+    assert result(client("ModelInfer", raw(), **options)) == [1, 2, 3]
 
 
 def test_a_client_that_cancels_frees_its_place() -> None:
@@ -251,14 +269,9 @@ def test_a_client_that_cancels_frees_its_place() -> None:
     limits = Limits(workers=1, queue=1, timeout=20.0)
     with serving(bundle, limits=limits) as (service, _, address):
         client = Client(address.port)
-        method = client.channel.unary_unary(
-            f"/{SERVICE.full_name}/ModelInfer",
-            request_serializer=message("ModelInferRequest").SerializeToString,
-            response_deserializer=message("ModelInferResponse").FromString,
-        )
-        first = method.future(message("ModelInferRequest")(**raw()))
+        first = client.later(raw())
         _until(lambda: bundle.runs)
-        second = method.future(message("ModelInferRequest")(**raw()))
+        second = client.later(raw())
         _until(lambda: service.calls == 2)
         second.cancel()
         _until(lambda: service.calls == 1)

@@ -23,6 +23,21 @@ def test_it_needs_neither_the_compiler_nor_onnx() -> None:
     assert found.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("missing", ["onnxruntime", "starlette", "google.protobuf"])
+def test_the_extra_that_is_missing_is_named(missing: str, tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from graphctx.cli import main\n"
+        "sys.argv = ['graphctx', 'serve', 'some.bundle']\n"
+        "main()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 1
+    text = " ".join(found.stderr.split())
+    assert f"the server needs {missing}" in text
+    assert "which is not installed: pip install 'graphctx[serve]'" in text
+
+
 def test_the_description_is_made_from_the_proto(tmp_path: Path) -> None:
     protoc = pytest.importorskip(
         "grpc_tools.protoc", reason="NOT TESTED: open_inference.desc (pip install grpcio-tools)"

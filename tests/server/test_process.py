@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -155,12 +156,24 @@ def test_commands_that_cannot_start(bundle_path: Path, tmp_path: Path) -> None:
             ([bundle, "--batch", "0"], "batch is an integer from 1 on, got 0"),
             ([bundle, "--sharing", "some"], "sharing is one of 'auto', 'shared', 'prepacked'"),
             ([bundle, "--log-level", "loud"], "the log level is one of debug, info, warning"),
+            ([bundle, "--name", "a/b"], "the name of a model is part of a path"),
         ):
             code, output = serve(*arguments)
             assert (code, text in output) == (1, True), output
     code, output = serve(bundle, "--token-file", str(tmp_path / "none"))
     assert code == 2
     assert "--token-file" in output
+
+
+def test_an_empty_token_is_not_no_token(
+    bundle_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("\n")
+    code, output = serve(str(bundle_path), "--token-file", str(tmp_path / "token"))
+    assert (code, "a token has 16 characters or more, got 0" in output) == (1, True)
+    monkeypatch.setenv("GRAPHCTX_TOKEN", "")
+    code, output = serve(str(bundle_path))
+    assert (code, "a token has 16 characters or more, got 0" in output) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +306,7 @@ def test_requests_that_outlast_the_grace_are_cut_off() -> None:
         thread = threading.Thread(target=ask)
         thread.start()
         while not bundle.runs:
-            pass
+            time.sleep(0.001)
     thread.join(20)
     hold.set()
     assert failed == [(503, "the server shuts down")]

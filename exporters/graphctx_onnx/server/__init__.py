@@ -4,8 +4,14 @@
 gRPC, until the process is told to stop. Neither imports graphctx or onnx.
 """
 
-from graphctx_onnx.server.application import app, serve
-from graphctx_onnx.server.limits import Limits
-from graphctx_onnx.server.process import Address, Options, StartError
+try:
+    from graphctx_onnx.server.application import app, serve
+    from graphctx_onnx.server.limits import Limits
+    from graphctx_onnx.server.process import Address, Options, StartError
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"the server needs {error.name}, which is not installed: pip install 'graphctx[serve]'",
+        name=error.name,
+    ) from error
 
 __all__ = ["Address", "Limits", "Options", "StartError", "app", "serve"]

@@ -43,7 +43,7 @@ def app(
 
     Raises:
         InvalidBundleError: the path holds no bundle that can be loaded.
-        ValueError: the token is none.
+        ValueError: the name, the version or the token cannot be one.
     """
     service = Service(
         _loaded(bundle), name=name or _name(bundle), version=version, limits=limits,
@@ -79,6 +79,7 @@ def serve(
 
     Raises:
         BundleError: the bundle, or one of its programs, cannot be loaded.
+        ValueError: the name or the version cannot be one.
         StartError: a port is taken, or the certificate cannot be used.
     """
     options = options or Options()

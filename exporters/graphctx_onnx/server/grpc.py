@@ -55,6 +55,7 @@ def make_server(service: Service, token: Token | None = None) -> grpc.aio.Server
             ("grpc.max_receive_message_length", limits.body + OVERHEAD),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a second server on this port is a mistake
+            ("grpc.keepalive_time_ms", 60_000),  # clients that are gone without a word
         ],
         maximum_concurrent_rpcs=limits.requests + 64,  # beyond it not even health is answered
     )

@@ -58,12 +58,14 @@ def make_app(service: Service, token: Token | None = None, *, owned: bool = True
         if owned:
             await asyncio.to_thread(service.close, service.limits.timeout)
 
-    return Starlette(
+    app = Starlette(
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(_Guard, token=token)] if token else [],
         exception_handlers={RequestError: _on_refused, HTTPException: _on_http, Exception: _on_bug},
     )
+    app.router.redirect_slashes = False  # it would redirect to where the client's Host says
+    return app
 
 
 # -- errors ---------------------------------------------------------------------------------------
@@ -85,7 +87,7 @@ async def _on_refused(_: Request, error: Exception) -> Response:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    text = f"{error.detail}: {request.method} {request.url.path}"
+    text = f"{error.detail}: {request.method} {request.scope['path']:.200}"
     return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
@@ -164,7 +166,7 @@ class _Infer:
         try:
             call = self.service.begin("http")
         except RequestError as error:
-            await _hang_up(_refusal(error))(scope, receive, send)
+            await _refusal(error)(scope, receive, send)
             return
         status = "ok"
         answer: Answer | Response
@@ -173,8 +175,6 @@ class _Infer:
         except RequestError as error:
             status = error.status.name.lower()
             answer = _refusal(error)
-            if error.status in (Status.TOO_LARGE, Status.TOO_SLOW, Status.UNSUPPORTED):
-                _hang_up(answer)  # there may be more of the body on the way
         except ClientGoneError:
             status = "client_gone"
             return
@@ -183,7 +183,7 @@ class _Infer:
             if self.service.ready:
                 raise
             # The grace is over: uvicorn cancels what still runs, and would answer 500.
-            answer = _hang_up(_refusal(RequestError("the server shuts down", Status.BUSY)))
+            answer = _refusal(RequestError("the server shuts down", Status.BUSY))
         except Exception as error:
             status = Status.FAILED.name.lower()
             log_failure(error)
@@ -257,9 +257,3 @@ def _too_long(most: int) -> RequestError:
         f"the body has more than the {most:,} bytes that are allowed; send several requests",
         Status.TOO_LARGE,
     )
-
-
-def _hang_up(answer: Response) -> Response:
-    """Close the connection after an answer: the request may not be read to its end."""
-    answer.headers["connection"] = "close"
-    return answer

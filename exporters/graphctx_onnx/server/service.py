@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import itertools
 import logging
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
@@ -165,6 +166,9 @@ class Service:
         limits: what is taken at most.
         log_requests: whether each request gets a line in the log.
 
+    Raises:
+        ValueError: the name or the version would not fit into a path.
+
     Attributes:
         parameters: reads those of requests.
         metrics: what is counted.
@@ -181,6 +185,12 @@ class Service:
         limits: Limits | None = None,
         log_requests: bool = False,
     ) -> None:
+        for what, text in (("name", name), ("version", version)):
+            if not re.fullmatch(r"\w[\w.-]*", text, re.ASCII):
+                raise ValueError(
+                    f"the {what} of a model is part of a path: letters, digits, '.', '_' and '-'; "
+                    f"give another one than {text!r}"
+                )
         self.bundle = bundle
         self.name = name
         self.version = version
@@ -199,9 +209,14 @@ class Service:
         self.metrics = Metrics(
             name,
             {found.id: found.condition for found in bundle.classes},
-            lambda: self._batcher.waiting,
+            lambda: self.waiting,
             lambda: self._batcher.running,
         )
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a thread."""
+        return self._batcher.waiting
 
     def preload(self) -> None:
         """Load the programs of all classes.
