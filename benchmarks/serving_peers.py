@@ -1,6 +1,6 @@
 """The servers that `benchmarks.serving` compares, each a process: prints its ports as JSON.
 
-python -m benchmarks.serving_peers bare|ours|kserve model.bundle
+python -m benchmarks.serving_peers bare|ours|kserve model.bundle ROWS
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _session(path: str) -> Any:
     return Bundle.load(path, threads=1).session()
 
 
-def bare(path: str) -> None:
+def bare(path: str, _: int) -> None:
     """Starlette and uvicorn around `session.run`."""
     import uvicorn
     from starlette.applications import Starlette
@@ -51,8 +51,8 @@ def bare(path: str) -> None:
     uvicorn.run(app, port=port, http="httptools", access_log=False, log_level="error")
 
 
-def ours(path: str) -> None:
-    """`graphctx serve`; `GRAPHCTX_MERGE` is the number of rows of a merged batch."""
+def ours(path: str, rows: int) -> None:
+    """`graphctx serve`, which merges requests up to some rows."""
     from graphctx_onnx.runtime import Bundle
     from graphctx_onnx.server import Limits, Options, serve
 
@@ -60,14 +60,13 @@ def ours(path: str) -> None:
         http, grpc = addresses
         _print(http=http.port, grpc=grpc.port)
 
-    merge = int(os.environ.get("GRAPHCTX_MERGE", "1"))
     serve(
-        Bundle.load(path, threads=1), name="mlp", limits=Limits(batch=merge),
+        Bundle.load(path, threads=1), name="mlp", limits=Limits(batch=rows),
         options=Options(http_port=0, grpc_port=0, log_level="error"), listening=listening,
     )  # fmt: skip
 
 
-def kserve(path: str) -> None:
+def kserve(path: str, _: int) -> None:
     """KServe's model server around the same session."""
     import kserve
 
@@ -98,4 +97,4 @@ def kserve(path: str) -> None:
 
 
 if __name__ == "__main__":
-    {"bare": bare, "ours": ours, "kserve": kserve}[sys.argv[1]](sys.argv[2])
+    {"bare": bare, "ours": ours, "kserve": kserve}[sys.argv[1]](sys.argv[2], int(sys.argv[3]))

@@ -10,6 +10,7 @@ import copy
 import gc
 import json
 import os
+import socket
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -203,16 +204,57 @@ def test_every_parameter_of_every_type(application: Application, data: st.DataOb
 
 
 @pytest.fixture(scope="module")
-def channel(bundle: Bundle) -> Iterator[grpc.Channel]:
-    with (
-        serving(bundle, limits=LIMITS) as (_, _, address),
-        grpc.insecure_channel(f"127.0.0.1:{address.port}") as found,
-    ):
+def places(bundle: Bundle) -> Iterator[tuple[int, int]]:
+    """Ports of a server; at the end it is as well as it was."""
+    with serving(bundle, limits=LIMITS) as (service, http, rpc):
+        yield http.port, rpc.port
+        assert sent(http.port, HEAD + BODY, 20).startswith(b"HTTP/1.1 200 ")
+        assert service.calls == 0
+
+
+BODY = json.dumps(VALID).encode()
+HEAD = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(BODY)}\r\n\r\n".encode()
+
+
+def sent(port: int, data: bytes, seconds: float) -> bytes:
+    """What begins to come within some time."""
+    with socket.create_connection(("127.0.0.1", port), seconds) as sock:
+        try:
+            sock.sendall(data)
+            return sock.recv(100)
+        except (TimeoutError, ConnectionError):
+            return b""
+
+
+@MANY
+@given(
+    st.binary(max_size=8)
+    | st.sampled_from(
+        [b"\r\n", b"/", b"..", b"%00", b"?a=", b"x: y\r\n", b"transfer-encoding: chunked\r\n",
+         b"connection: upgrade\r\nupgrade: websocket\r\n", b"expect: 100-continue\r\n",
+         b"inference-header-content-length: 5\r\n", b"content-encoding: gzip\r\n"]
+    ),
+    st.integers(0, len(HEAD)),
+    st.integers(0, 30),
+)  # fmt: skip
+def test_heads_that_are_nearly_valid(
+    places: tuple[int, int], noise: bytes, at: int, cut: int
+) -> None:
+    answer = sent(places[0], HEAD[:at] + noise + HEAD[at + cut :] + BODY, 0.05)
+    assert answer == b"" or answer[:12] in STATUS_LINES, answer
+
+
+STATUS_LINES = {b"HTTP/1.1 %d" % status for status in (100, 200, 400, 404, 405, 408, 413, 415, 431)}
+
+
+@pytest.fixture(scope="module")
+def channel(places: tuple[int, int]) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(f"127.0.0.1:{places[1]}") as found:
         yield found
 
 
-def grpc_status(channel: grpc.Channel, data: bytes) -> str:
-    call = channel.unary_unary(f"/{SERVICE.full_name}/ModelInfer")
+def grpc_status(channel: grpc.Channel, data: bytes, method: str = "ModelInfer") -> str:
+    call = channel.unary_unary(f"/{SERVICE.full_name}/{method}")
     try:
         call(data, timeout=20)
     except grpc.RpcError as error:
@@ -233,6 +275,12 @@ def test_messages_of_grpc(channel: grpc.Channel, noise: bytes, at: int, cut: int
     assert grpc_status(channel, data) in (
         "OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED",
     )  # fmt: skip
+
+
+@MANY
+@given(st.sampled_from([method.name for method in SERVICE.methods]), st.binary(max_size=40))
+def test_every_method_of_grpc(channel: grpc.Channel, method: str, data: bytes) -> None:
+    assert grpc_status(channel, data, method) in ("OK", "INVALID_ARGUMENT", "NOT_FOUND")
 
 
 def test_nothing_is_left_behind(application: Application) -> None:
