@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from graphctx_onnx.server import Limits
 from graphctx_onnx.server.messages import SERVICE, message
+from graphctx_onnx.server.service import Service
 
 from tests.server.common import LIMITS, MODEL, serving
 from tests.server.standin import contextual, typed
@@ -279,6 +280,19 @@ def test_a_client_that_cancels_frees_its_place() -> None:
         assert result(first.result(20)) == [1, 2, 3]
         assert len(bundle.runs) == 1
         client.channel.close()
+
+
+def test_a_bug_is_told_to_the_log_alone(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bug(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    for name, method in (("_count", "ModelInfer"), ("index", "RepositoryIndex")):
+        monkeypatch.setattr(Service, name, bug)
+        found = refusal(client, method, raw() if method == "ModelInfer" else {})
+        assert found == ("INTERNAL", "the server failed; see its log")
+    assert caplog.text.count("RuntimeError: a bug") == 2
 
 
 def test_large_messages_are_worked_on_beside_the_event_loop() -> None:

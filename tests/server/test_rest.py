@@ -611,6 +611,33 @@ def test_what_is_the_servers_own_fault_is_told_to_the_log_alone(
     assert str(error) in caplog.text
 
 
+def test_a_bug_is_told_to_the_log_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def bug(*_: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    app = served()
+    monkeypatch.setattr(service.Service, "_count", bug)
+    answer = request(app, INFER, infer())
+    assert (answer.status, answer.error) == (500, "the server failed; see its log")
+    assert "RuntimeError: a bug" in caplog.text
+    text = request(app, "/metrics").body.decode()
+    assert 'requests_total{class="off",model="digits",status="failed",transport="http"} 1.0' in text
+    monkeypatch.setattr(service.Service, "index", bug)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/v2/repository/index", "headers": []}
+    with pytest.raises(RuntimeError, match="a bug"):  # ASGI servers log what comes out
+        asyncio.run(app(scope, None, send))
+    assert (sent[0]["status"], sent[1]["body"]) == (
+        500, b'{"error":"the server failed; see its log"}'
+    )  # fmt: skip
+
+
 # -- token, metrics, life -------------------------------------------------------------------------
 
 
