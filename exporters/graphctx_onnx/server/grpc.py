@@ -17,6 +17,7 @@ from graphctx_onnx.server.security import Token
 from graphctx_onnx.server.service import RETRY_SECONDS, Service
 from graphctx_onnx.server.tensors import (
     DATATYPES,
+    LARGE,
     Array,
     Declared,
     fill_contents,
@@ -27,9 +28,6 @@ from graphctx_onnx.server.tensors import (
 
 OPEN = ("ServerLive", "ServerReady")
 """Methods that need no token."""
-
-LARGE = 1 << 17
-"""Bytes of a request, or elements of an answer, that are not worked on in the event loop."""
 
 OVERHEAD = 1 << 16
 """Bytes of a message beside its tensors."""

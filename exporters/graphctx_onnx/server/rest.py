@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from graphctx_onnx.server.logs import log_failure
 from graphctx_onnx.server.metrics import CONTENT_TYPE
 from graphctx_onnx.server.protocol import RequestError, Status
-from graphctx_onnx.server.rest_body import HEADER_LENGTH, LARGE, Answer, read_request, write_answer
+from graphctx_onnx.server.rest_body import HEADER_LENGTH, Answer, read_request, write_answer
 from graphctx_onnx.server.security import Token
 from graphctx_onnx.server.service import RETRY_SECONDS, Call, Service
+from graphctx_onnx.server.tensors import LARGE
 from graphctx_onnx.server.waiting import ClientGoneError
 
 OPEN = ("/v2/health/live", "/v2/health/ready")

@@ -24,9 +24,6 @@ from graphctx_onnx.server.tensors import (
 HEADER_LENGTH = b"inference-header-content-length"
 """Header with the number of bytes of JSON that stand before the binary tensors."""
 
-LARGE = 1 << 17
-"""Bytes of a request, or elements of an answer, that are not worked on in the event loop."""
-
 _SIZE, _BINARY = "binary_data_size", "binary_data"
 
 # Members of objects, in the order in which messages name them.

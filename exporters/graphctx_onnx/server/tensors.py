@@ -39,6 +39,9 @@ DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 MOST_DIMENSIONS = 32
 
+LARGE = 1 << 17
+"""Bytes of a request, or elements of an answer, that are not worked on in the event loop."""
+
 _LENGTH = 4  # bytes before each string
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
