@@ -126,6 +126,17 @@ def test_unknown_places(digits: Any) -> None:
     assert (answer.status, answer.error) == (405, f"Method Not Allowed: GET {INFER}")
 
 
+def test_a_model_in_the_body_is_the_one_of_the_path(digits: Any) -> None:
+    for more in ({"model_name": MODEL}, {"model_version": "1"}, {"model_name": ""}):
+        assert request(digits, INFER, {**infer(), **more}).status == 200
+    for more, text in (
+        ({"model_name": "other"}, "there is no model 'other'"),
+        ({"model_version": "7"}, "has no version '7'"),
+    ):
+        answer = request(digits, INFER, {**infer(), **more})
+        assert (answer.status, text in answer.error) == (404, True)
+
+
 # -- inference ------------------------------------------------------------------------------------
 
 
@@ -317,6 +328,8 @@ def test_parameters_are_refused_by_name(digits: Any, parameters: Any, text: str)
         ({}, "the inputs of a request are a list, got nothing"),
         ({"inputs": {}}, "the inputs of a request are a list, got an object"),
         ({"inputs": [], "id": 7}, "the id of a request is a string, got a number"),
+        ({"inputs": [], "model_name": []}, "the model_name of a request is a string, got a list"),
+        ({"inputs": [], "model_version": 1}, "the model_version of a request is a string, got a"),
         ({"inputs": [], "parameter": {}}, "the request: unknown member 'parameter'; there are id"),
         ({"inputs": [{}]}, "input 0: its name is a string, got nothing"),
         ({"inputs": [{"name": "x"}]}, "input 'x': its datatype is one of BOOL, .*, got None"),

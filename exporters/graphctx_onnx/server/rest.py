@@ -212,6 +212,8 @@ class _Infer:
         else:
             read = read_request(body, header_length, most)
         call.id = read.request.id
+        if read.model or read.version:
+            service.check_model(read.model or path["name"], read.version)
 
         async def gone() -> None:
             while (await receive())["type"] != "http.disconnect":

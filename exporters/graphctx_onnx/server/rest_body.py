@@ -27,6 +27,7 @@ HEADER_LENGTH = b"inference-header-content-length"
 _SIZE, _BINARY = "binary_data_size", "binary_data"
 
 # Members of objects, in the order in which messages name them.
+_TEXTS = ("id", "model_name", "model_version")
 _REQUEST = dict.fromkeys(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
 _INPUT = dict.fromkeys(("name", "shape", "datatype", "parameters", "data"))
 _OUTPUT = dict.fromkeys(("name", "parameters"))
@@ -35,17 +36,23 @@ _OUTPUT_PARAMETERS = {_BINARY: None}
 
 
 class ReadRequest:
-    """A request, and how its outputs are wanted.
+    """A request, what it is for, and how its outputs are wanted.
 
     Attributes:
         request: what is to be computed.
+        model: the name of the model, where the body has it, too.
+        version: likewise.
         binary: output -> whether it comes as raw bytes, where the request says so.
     """
 
-    __slots__ = ("binary", "request")
+    __slots__ = ("binary", "model", "request", "version")
 
-    def __init__(self, request: InferRequest, binary: dict[str, bool]) -> None:
+    def __init__(
+        self, request: InferRequest, model: str | None, version: str | None, binary: dict[str, bool]
+    ) -> None:
         self.request = request
+        self.model = model
+        self.version = version
         self.binary = binary
 
 
@@ -90,9 +97,10 @@ def read_request(body: bytes, header_length: bytes | None, most: int) -> ReadReq
     if type(data) is not dict:
         raise RequestError(f"the body is a JSON object, got {_kind(data)}")
     _check_members(data, _REQUEST, "the request")
-    name = data.get("id")
-    if name is not None and type(name) is not str:
-        raise RequestError(f"the id of a request is a string, got {_kind(name)}")
+    texts: dict[str, str | None] = {key: data.get(key) for key in _TEXTS}
+    for key, text in texts.items():
+        if text is not None and type(text) is not str:
+            raise RequestError(f"the {key} of a request is a string, got {_kind(text)}")
     inputs = data.get("inputs")
     if type(inputs) is not list:
         raise RequestError(f"the inputs of a request are a list, got {_kind(inputs)}")
@@ -109,9 +117,10 @@ def read_request(body: bytes, header_length: bytes | None, most: int) -> ReadReq
     outputs, binary = _outputs(data.get("outputs"))
     parameters = data.get("parameters")
     request = InferRequest(
-        name or "", {} if parameters is None else _object(parameters, "parameters"), arrays, outputs
-    )
-    return ReadRequest(request, binary)
+        texts["id"] or "", {} if parameters is None else _object(parameters, "parameters"), arrays,
+        outputs,
+    )  # fmt: skip
+    return ReadRequest(request, texts["model_name"], texts["model_version"], binary)
 
 
 def _parts(body: bytes, header_length: bytes | None) -> tuple[bytes, memoryview]:
