@@ -236,6 +236,19 @@ def test_what_is_no_http_is_refused(server: Served, data: bytes) -> None:
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+def test_clients_that_want_another_protocol(server: Served, protocol: bytes) -> None:
+    upgrade = b"host: x\r\nconnection: upgrade\r\nupgrade: " + protocol
+    with server.connect() as sock:
+        sock.sendall(HEAD.replace(b"host: x", upgrade) + BODY)
+        answer = received(sock)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"send the request without the header Upgrade" in answer
+    with server.connect() as sock:
+        sock.sendall(b"GET /v2/health/live HTTP/1.1\r\n" + upgrade + b"\r\n\r\n")
+        assert received(sock).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("host", [b"[", b"evil.example", b"\xff", b""])
 def test_what_a_client_calls_the_host_means_nothing(server: Served, host: bytes) -> None:
     for path in (b"/v2/", b"/nothing", b"/v2/models/%ff%00/ready"):

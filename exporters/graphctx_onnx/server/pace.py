@@ -1,9 +1,9 @@
 """How long programs take, so that the quickest need no thread.
 
 To hand a run to a thread and its result back takes some 0.1 ms of processor time, more than a small
-program itself: with one that takes 0.01 ms, a server answers 1.8 times as many requests of one client
-if the event loop runs it. It is seen from the runs on threads what is quick, for each program and
-the shapes of its inputs, as an average hides that a loop has more steps for more rows.
+program itself: with one that takes 0.01 ms, a server answers 1.8 times as many requests of one
+client if the event loop runs it. It is seen from the runs on threads what is quick, for each
+program and the shapes of its inputs, as an average hides that a loop has more steps for more rows.
 """
 
 from __future__ import annotations

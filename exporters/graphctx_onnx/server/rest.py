@@ -205,6 +205,10 @@ class _Infer:
                 Status.UNSUPPORTED,
             )
         body = await self._body(receive, headers)
+        if not body and b"upgrade" in headers:  # uvicorn's parser has dropped it
+            raise RequestError(
+                "this server stays with HTTP/1.1: send the request without the header Upgrade"
+            )
         header_length = headers.get(HEADER_LENGTH)
         most = service.limits.body
         if len(body) > LARGE:
