@@ -454,11 +454,13 @@ class Tensor(ArrayOperators):
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
+        require_tensor(self)
         return len(self.value.shape)
 
     @property
     def size(self) -> Any:
         """Number of elements: an int or a symbolic dimension."""
+        require_tensor(self)
         from graphctx.spec import size_of
 
         return size_of(self.value.shape)
@@ -469,6 +471,7 @@ class Tensor(ArrayOperators):
         return self.value.spec
 
     def __len__(self) -> int:
+        require_tensor(self)
         if not self.shape:
             raise TypeError("len() of a scalar tensor")
         return int(self.shape[0])
@@ -621,15 +624,29 @@ class Recorder:
 
     def _values(self, op: Op, operands: Sequence[Any]) -> list[Value | None]:
         start = op.promote
+        if op.containers:
+            operands = [
+                self._sequence(x) if i in op.containers and isinstance(x, (list, tuple)) else x
+                for i, x in enumerate(operands)
+            ]
         if start is None:
             return [None if x is None else self.value(x) for x in operands]
         fixed = [None if x is None else self.value(x) for x in operands[:start]]
         return fixed + self._promoted(operands[start:])
 
+    def _sequence(self, items: Sequence[Any]) -> Any:
+        """The sequence that a Python list of tensors and arrays stands for."""
+        if not items:
+            raise DTypeError("an empty list is no sequence of a known dtype: use sequence_empty")
+        from graphctx.ops.table import TABLE
+
+        return self.record(TABLE["SequenceConstruct"], items, {})
+
     def _promoted(self, operands: Sequence[Any]) -> list[Value | None]:
         dtypes: list[Any] = []
         for x in operands:
             if isinstance(x, Tensor):
+                require_tensor(x)
                 dtypes.append(_WEAK[x.dtype.kind] if x.weak else x.dtype)
             elif x.__class__ in (bool, int, float, complex):
                 dtypes.append(x)  # exactly these are weak to NumPy, an `IntEnum` is not
@@ -717,6 +734,16 @@ class Recorder:
                 product = ops.multiply(product, np.asarray([coefficient], np.int64))
             total = product if total is None else ops.add(total, product)
         return total
+
+
+def require_tensor(x: Tensor) -> None:
+    """Raise `DTypeError` for a symbolic value that is a sequence or an optional."""
+    if not x.value.is_tensor:
+        how = "sequence_at(x, position)" if x.dtype.kind == "sequence" else "optional_get_element(x)"
+        raise DTypeError(
+            f"{where()}expected a tensor, got {x.dtype} ({source_line()}); take a tensor out of it "
+            f"with ops.{how}"
+        )
 
 
 _WEAK: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}

@@ -11,7 +11,7 @@ import numpy as np
 from graphctx.builder import constant_key
 from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
-from graphctx.spec import Dim, dtype_name, shape_text
+from graphctx.spec import Dim, dtype_name
 
 
 def graph_text(graph: CallGraph) -> str:
@@ -39,9 +39,7 @@ def graph_text(graph: CallGraph) -> str:
             name = selector.node.name if selector.node.kind == "context" else ref(selector)
             rows.append((f"{ids[node]} = select {name} {{{arms}}}", node.path))
     width = min(max((len(text) for text, _ in rows), default=0), 76)
-    inputs = ", ".join(
-        f"{v.node.name}: {dtype_name(v.dtype)}{shape_text(v.shape)}" for v in graph.inputs
-    )
+    inputs = ", ".join(f"{v.node.name}: {v.spec}" for v in graph.inputs)
     if graph.seed is not None:
         inputs += f"{', ' if inputs else ''}{graph.seed.node.name}: seed"
     head = f"graph {graph.name} ({inputs})"

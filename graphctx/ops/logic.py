@@ -277,7 +277,7 @@ def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:
     return x
 
 
-@op("Identity", since=1, infer=same, view=True, content=_first)
+@op("Identity", since=1, infer=same, view=True, content=_first, containers=[0])
 def identity(x: Any) -> Any:
     """`x` itself, as an operator of its own."""
     return x

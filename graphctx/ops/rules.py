@@ -17,7 +17,14 @@ from graphctx.context import current
 from graphctx.errors import DTypeError, GraphctxError, TraceError
 from graphctx.ops.table import Op
 from graphctx.spec import Dim, TensorSpec
-from graphctx.tensor import ArrayOperators, Recorder, Tensor, result_dtype, where
+from graphctx.tensor import (
+    ArrayOperators,
+    Recorder,
+    Tensor,
+    require_tensor,
+    result_dtype,
+    where,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -134,6 +141,7 @@ _WEAK: dict[str, Any] = {"b": np.dtype(bool), "i": int, "u": int, "f": float, "c
 def dtype_of(x: Any) -> Any:
     """The dtype of an operand; `int`, `float` or `complex` where it is weak."""
     if isinstance(x, Tensor):
+        require_tensor(x)
         return _WEAK[x.dtype.kind] if x.weak else x.dtype
     if isinstance(x, Dim):
         return int  # the Python integer that it is in an eager call
