@@ -113,7 +113,7 @@ class Program:
         self.graph = graph = graph if graph.frozen else graph.freeze()
         self.name = name or graph.name
         self._lock = threading.Lock()
-        self._inputs = {v.node.name: _Converter(v) for v in graph.inputs}
+        self._inputs = {v.node.name: Converter(v) for v in graph.inputs}
         structure = graph.input_structure
         self._flat = structure.kind == "tuple" and all(c.kind == "leaf" for c in structure.children)
         self._has_seed = graph.seed is not None
@@ -350,7 +350,7 @@ class Program:
         return f"<Program {self.name}({self._signature_text()}) for {bound}{open_names}>"
 
 
-class _Converter:
+class Converter:
     """Turns what a caller passed for an input into the array, or says what is wrong with it.
 
     Strings become an object array of `str`: bytes are taken as UTF-8. A sequence becomes a list of

@@ -618,6 +618,10 @@ class Recorder:
                 error.args = (f"{where()}{error.args[0]} ({source})", *error.args[1:])
                 error._located = True  # type: ignore[attr-defined]
             raise
+        for value in outputs:
+            for axis, dim in enumerate(value.shape):
+                if isinstance(dim, Dim) and dim.is_unknown and str(dim) in dim.symbols:
+                    self.symbols.setdefault(str(dim), (value, axis))
         if len(outputs) == 1:
             return Tensor(outputs[0], self)
         return tuple(Tensor(value, self) for value in outputs)
@@ -739,7 +743,9 @@ class Recorder:
 def require_tensor(x: Tensor) -> None:
     """Raise `DTypeError` for a symbolic value that is a sequence or an optional."""
     if not x.value.is_tensor:
-        how = "sequence_at(x, position)" if x.dtype.kind == "sequence" else "optional_get_element(x)"
+        how = (
+            "sequence_at(x, position)" if x.dtype.kind == "sequence" else "optional_get_element(x)"
+        )
         raise DTypeError(
             f"{where()}expected a tensor, got {x.dtype} ({source_line()}); take a tensor out of it "
             f"with ops.{how}"

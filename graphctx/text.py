@@ -11,7 +11,7 @@ import numpy as np
 from graphctx.builder import constant_key
 from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
-from graphctx.spec import Dim, dtype_name
+from graphctx.spec import ContainerType, Dim, TensorSpec, dtype_name
 
 
 def graph_text(graph: CallGraph) -> str:
@@ -102,7 +102,7 @@ def attr_text(value: Any) -> str:
         return f"[{', '.join(attr_text(item) for item in value)}]"
     if isinstance(value, np.dtype):
         return dtype_name(value)
-    if isinstance(value, (str, Dim)):
+    if isinstance(value, (str, Dim, TensorSpec, ContainerType)):
         return str(value)
     return repr(value)
 

@@ -38,7 +38,7 @@ from graphctx_onnx.schemas import (
     label,
     require_legal,
 )
-from graphctx_onnx.tensors import attribute, byte_size, element_type, header, tensor, value_info
+from graphctx_onnx.tensors import attribute, byte_size, header, tensor, type_proto, value_info
 
 # Operators whose unused outputs stay named: onnxruntime demands all three of a training BatchNorm.
 _KEEP_OUTPUTS = frozenset({"BatchNormalization"})
@@ -164,7 +164,7 @@ class _Conversion:
         live = set(live_nodes(roots))
         self.nodes = [node for node in graph.nodes if node in live]
         for value in (value for node in self.nodes for value in node.outputs):
-            element_type(value.dtype, _what(value.node))
+            type_proto(None, value.dtype, _what(value.node))
         self.ops = [node for node in self.nodes if node.kind == "op"]
         self.opset = choose_opset(self.ops, opset)
         self.schemas = {node: require_legal(node, self.opset) for node in self.ops}

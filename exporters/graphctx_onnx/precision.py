@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.graph import CallGraph, Node, Value
+from graphctx.spec import ContainerType
 
 # Operators that give equal bits everywhere: they move elements, work on integers or bools, or are
 # rounded as IEEE 754 prescribes.
@@ -21,7 +22,10 @@ EXACT = frozenset(
         "Relu", "Max", "Min", "Clip", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
         "And", "Or", "Xor", "Not", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr",
         "BitwiseXor", "BitwiseNot", "BitCast", "Add", "Sub", "Mul", "Div", "Sqrt", "ArgMax",
-        "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool",
+        "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool", "SequenceEmpty",
+        "SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength",
+        "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalHasElement",
+        "OptionalGetElement", "NonMaxSuppression", "ArrayFeatureExtractor", "ZipMap",
     }
 )  # fmt: skip
 
@@ -70,19 +74,25 @@ def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
     if node.op is not None and not _is_exact(node):
-        rounded += [v.dtype for v in _floats(node)]
+        rounded += [_dtype(v) for v in _floats(node)]
         if any(map(_is_rounded_attribute, (node.op.defaults | node.attrs).values())):
             rounded.append(np.dtype("float32"))
     found = []
     for output in node.outputs:
-        own = [output.dtype] if rounded and _is_float(output) else []
+        own = [_dtype(output)] if rounded and _is_float(output) else []
         coarsest = min([*rounded, *own], key=lambda dtype: dtype.itemsize, default=None)
         found.append(Precision(coarsest, stepped))
     return found
 
 
 def _is_float(value: Value) -> bool:
-    return value.dtype is not None and value.dtype.kind == "f"
+    return value.dtype is not None and _dtype(value).kind == "f"
+
+
+def _dtype(value: Value) -> np.dtype[Any]:
+    """The dtype of a tensor, or of those in a sequence or an optional."""
+    found: Any = value.dtype
+    return found.tensor_dtype if isinstance(found, ContainerType) else found
 
 
 def _floats(node: Node) -> list[Value]:
@@ -91,7 +101,7 @@ def _floats(node: Node) -> list[Value]:
 
 
 def _is_exact(node: Node) -> bool:
-    floats = [value.dtype.itemsize for value in _floats(node)]
+    floats = [_dtype(value).itemsize for value in _floats(node)]
     if not floats:
         return True
     if node.name == "Mul" and any(v is not None and v.node.name == "Div" for v in node.operands):

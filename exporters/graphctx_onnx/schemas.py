@@ -191,7 +191,7 @@ def _type_fault(
     if not formal.homogeneous or formal.type_name.startswith("tensor("):
         return None
     first = bound.setdefault(formal.type_name, dtype)
-    if first != dtype:
+    if type_text(first) != type_text(dtype):
         return (
             f"{node.name} needs one dtype for {formal.type_name}, got {dtype_name(first)} "
             f"and {dtype_name(dtype)}"

@@ -12,10 +12,19 @@ from typing import Any
 import numpy as np
 
 from graphctx.context import REQUIRED, UNSET
-from graphctx.errors import ExportError, listing, suggest
+from graphctx.errors import ExportError, InputError, listing, suggest
 from graphctx.graph import CallGraph, Node, Value
 from graphctx.paths import compared
-from graphctx.spec import Dim, DimLike, dtype_name, evaluate, shape_text
+from graphctx.program import Converter
+from graphctx.spec import (
+    ContainerType,
+    Dim,
+    DimLike,
+    OptionalType,
+    dtype_name,
+    evaluate,
+    shape_text,
+)
 
 Sizes = dict[str, int]
 Feeds = dict[str, Any]
@@ -101,7 +110,7 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
         for node in graph.nodes
         for value in node.outputs
         for dim in value.shape
-        if isinstance(dim, Dim)
+        if isinstance(dim, Dim) and not dim.is_unknown
     }
     grown = dict(sizes)
     for multiple in MULTIPLES:
@@ -198,7 +207,7 @@ def ranges_of(graph: CallGraph) -> dict[str, Range]:
     return {
         value.node.name: _range_of(value, graph)
         for value in graph.inputs
-        if value.dtype.kind in "iu"
+        if value.is_tensor and value.dtype.kind in "iu"
     }
 
 
@@ -256,19 +265,47 @@ def draw(
     words = _words(graph)
     feeds: Feeds = {}
     for value in graph.inputs:
+        name = value.node.name
+        if not value.is_tensor:
+            feeds[name] = _container(value.dtype, trial, rng, words)
+            continue
         shape = tuple(evaluate(dim, sizes) for dim in value.shape)
-        name, dtype = value.node.name, value.dtype
-        if dtype.kind == "f":
-            feeds[name] = _floats(shape, trial, rng).astype(dtype)
-        elif dtype.kind in "iu":
-            low, high = ranges[name].limits(dtype, sizes)
-            feeds[name] = rng.integers(low, high, shape, dtype=dtype)
-        elif dtype.kind == "b":
-            feeds[name] = rng.random(shape) < 0.5
-        else:
-            picks = rng.integers(0, len(words), shape)
-            feeds[name] = np.asarray(np.asarray(words, object)[picks], object)
+        limits = ranges[name].limits(value.dtype, sizes) if name in ranges else (0, 64)
+        feeds[name] = _tensor(shape, value.dtype, limits, trial, rng, words)
     return feeds
+
+
+def _tensor(
+    shape: tuple[int, ...], dtype: Any, limits: tuple[int, int], trial: int, rng: Any,
+    words: Sequence[str],
+) -> Any:  # fmt: skip
+    if dtype.kind == "f":
+        return _floats(shape, trial, rng).astype(dtype)
+    if dtype.kind in "iu":
+        return rng.integers(*limits, shape, dtype=dtype)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    picks = rng.integers(0, len(words), shape)
+    return np.asarray(np.asarray(words, object)[picks], object)
+
+
+def _container(kind: ContainerType, trial: int, rng: Any, words: Sequence[str]) -> Any:
+    """A sequence of a few tensors of different sizes; an optional that now and then is empty."""
+    if isinstance(kind, OptionalType):
+        if trial % 2:
+            return None
+        if isinstance(kind.element, ContainerType):
+            return _container(kind.element, trial, rng, words)
+        count = 1
+    else:
+        count = (3, 1, 2, 4)[trial % 4]
+    rank = int(rng.integers(1, 3))
+    tensors = []
+    for _ in range(count):
+        dims = (None,) * rank if kind.shape is None else kind.shape
+        sizes = tuple(int(rng.integers(1, 5)) if dim is None else int(dim) for dim in dims)
+        tensors.append(_tensor(sizes, kind.element, (0, 64), trial, rng, words))
+    return tensors[0] if isinstance(kind, OptionalType) else tensors
 
 
 def _floats(shape: tuple[int, ...], trial: int, rng: Any) -> Any:
@@ -328,6 +365,12 @@ def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
         name = value.node.name
         if name not in given:
             raise ExportError(f"inputs: {name!r} is missing")
+        if not value.is_tensor:
+            try:
+                feeds[name] = Converter(value)(given[name])
+            except InputError as error:
+                raise ExportError(f"inputs: {error}") from None
+            continue
         array = _as_array(name, given[name])
         if array.dtype != value.dtype or array.ndim != value.rank:
             raise ExportError(

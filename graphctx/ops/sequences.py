@@ -90,9 +90,7 @@ def _infer_construct(*inputs: Value) -> Inferred:
     return (), kind
 
 
-def _infer_insert(
-    input_sequence: Value, tensor: Value, position: Value | None = None
-) -> Inferred:
+def _infer_insert(input_sequence: Value, tensor: Value, position: Value | None = None) -> Inferred:
     kind = _sequence(input_sequence)
     _check_position(position)
     if tensor.dtype != kind.element:
@@ -318,7 +316,7 @@ def concat_from_sequence(input_sequence: Any, *, axis: int, new_axis: int = 0) -
 # -- optionals ------------------------------------------------------------------------------------
 
 
-@op("Optional", since=15, infer=_infer_optional, view=True, containers=[0])
+@op("Optional", since=15, infer=_infer_optional, view="any", containers=[0])
 def optional_op(input: Any = None, *, type: Any = None) -> Any:
     """An optional that holds a tensor or a sequence; an empty one of a type without operand."""
     return input

@@ -358,8 +358,8 @@ def op(
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
             name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
-            containers=containers, row_major=row_major, local=local, promote=promote, content=content,
-            multiply_adds=multiply_adds,
+            containers=containers, row_major=row_major, local=local, promote=promote,
+            content=content, multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)
         return record
