@@ -362,6 +362,11 @@ class Converter:
         self.spec = value.spec
 
     def __call__(self, given: Any, axis: int | None = None, size: int | None = None) -> Any:
+        """The array for what was given; or say which size of an axis does not fit the others.
+
+        Raises:
+            InputError: it is none of the input's spec.
+        """
         if isinstance(self.spec.dtype, ContainerType):
             return self._container(given, self.spec.dtype)
         if axis is not None:

@@ -557,7 +557,9 @@ class SequenceType(ContainerType):
         self.empty = empty
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and self.empty == getattr(other, "empty", None)
+        if not isinstance(other, SequenceType):
+            return NotImplemented
+        return self.empty == other.empty and bool(super().__eq__(other))
 
     __hash__ = ContainerType.__hash__
 

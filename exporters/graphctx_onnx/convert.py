@@ -33,6 +33,7 @@ from graphctx_onnx.runtime_context import Encoding, encoding, lower_context
 from graphctx_onnx.schemas import (
     Schema,
     attributes_of,
+    choose_domains,
     choose_opset,
     ir_version,
     label,
@@ -167,7 +168,12 @@ class _Conversion:
             type_proto(None, value.dtype, _what(value.node))
         self.ops = [node for node in self.nodes if node.kind == "op"]
         self.opset = choose_opset(self.ops, opset)
-        self.schemas = {node: require_legal(node, self.opset) for node in self.ops}
+        self.opsets = choose_domains(self.ops, self.opset)
+        self.schemas = {
+            node: require_legal(node, self.opsets[node.op.domain])
+            for node in self.ops
+            if node.op is not None
+        }
         self.used = {v for node in self.nodes for v in node.operands if v is not None}
         self.used.update(roots)
         self.model = ModelProto()
@@ -185,7 +191,8 @@ class _Conversion:
         self._identities(self.proto, results)
         self._value_infos(made)
         self.model.ir_version = ir_version(self.opset)
-        self.model.opset_import.add(domain="", version=self.opset)
+        for domain, version in self.opsets.items():
+            self.model.opset_import.add(domain=domain, version=version)
         metadata.annotate(self.model, self.graph, signature)
         return Converted(
             self.model, self.data, self.graph, self.names, signature, self.opset, self.count
@@ -328,7 +335,8 @@ class _Conversion:
 
     def _node(self, into: GraphProto, node: Node) -> None:
         schema = self.schemas[node]
-        proto = into.node.add(op_type=node.name)
+        assert node.op is not None
+        proto = into.node.add(op_type=node.name, domain=node.op.domain)
         proto.name = self.taken.claim(join(node.path, node.name))
         proto.input.extend("" if v is None else self.names[v] for v in node.operands)
         while proto.input and not proto.input[-1]:

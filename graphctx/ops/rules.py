@@ -66,6 +66,9 @@ def _dispatch(
         # Beside a tensor, variables stay: a functional model keeps them by reference.
         args = [x.resolve() if isinstance(x, ArrayOperators) else x for x in args]
     if recorder_of(*args) is not None:
+        for x in args:
+            if isinstance(x, Tensor):
+                require_tensor(x)
         return symbolic(*args, **options)
     try:
         return eager(*args, **options)

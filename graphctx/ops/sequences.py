@@ -190,7 +190,12 @@ def _infer_has_element(input: Value | None = None) -> Inferred:
     return (), BOOL
 
 
-def _infer_get_element(input: Value) -> Inferred:
+_NOTHING = "the optional holds nothing; ask with optional_has_element first"
+
+
+def _infer_get_element(input: Value | None) -> Inferred:
+    if input is None:
+        raise ShapeError(_NOTHING)
     if not isinstance(input.dtype, OptionalType):
         return input.shape, input.dtype
     if isinstance(input.dtype.element, ContainerType):
@@ -348,5 +353,5 @@ def optional_has_element(input: Any = None) -> Any:
 def optional_get_element(input: Any) -> Any:
     """What an optional holds; what is none, itself."""
     if input is None:
-        raise ValueError("the optional holds nothing; ask with optional_has_element first")
+        raise ValueError(_NOTHING)
     return input

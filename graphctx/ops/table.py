@@ -36,6 +36,8 @@ from graphctx.spec import (
 from graphctx.tensor import ArrayOperators, Tensor, where
 
 OPSET = 28  # the newest opset of the pinned onnx: operators follow its specification
+ML_DOMAIN = "ai.onnx.ml"
+ML_OPSET = 5  # that of ONNX's operators of classical machine learning
 
 Inferred = tuple[Shape, Any]  # shape and dtype of one output
 
@@ -45,7 +47,9 @@ class Op:
 
     Attributes:
         name: ONNX's operator name; lower case for operators that ONNX lacks.
-        since: first opset in which ONNX's operator means what the kernel does.
+        domain: of ONNX's operator: empty for those of ONNX proper, or `ML_DOMAIN`. Names are unique
+            in the whole table.
+        since: first opset of the domain in which ONNX's operator means what the kernel does.
         kernel: NumPy implementation: `kernel(*operands, **attrs)`.
         infer: `infer(*values, **attrs)` -> (shape, dtype), or a list of them.
         expand: for operators that ONNX or onnxruntime lack, the same computation in operators
@@ -81,6 +85,7 @@ class Op:
         kernel: Callable[..., Any],
         infer: Callable[..., Any],
         *,
+        domain: str,
         since: int,
         expand: Callable[..., Any] | None,
         ufunc: Any,
@@ -97,6 +102,7 @@ class Op:
         self.name = name
         self.kernel = kernel
         self.infer = infer
+        self.domain = domain
         self.since = since
         self.expand = expand
         self.ufunc = ufunc
@@ -341,6 +347,7 @@ def op(
     name: str,
     *,
     infer: Callable[..., Any],
+    domain: str = "",
     since: int = 1,
     expand: Callable[..., Any] | None = None,
     ufunc: Any = None,
@@ -357,9 +364,9 @@ def op(
 
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
-            name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
-            containers=containers, row_major=row_major, local=local, promote=promote,
-            content=content, multiply_adds=multiply_adds,
+            name, kernel, infer, domain=domain, since=since, expand=expand, ufunc=ufunc,
+            inline=inline, view=view, containers=containers, row_major=row_major, local=local,
+            promote=promote, content=content, multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)
         return record
