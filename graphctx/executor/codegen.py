@@ -441,9 +441,8 @@ def _check_input(
     sizes: dict[str, str],
 ) -> list[str]:
     """Lines that accept the usual array at once and send anything else to `convert`."""
-    function = emitter.bind("convert", convert)
     if not value.is_tensor:
-        return [f"    {name} = {function}({name})"]
+        return [f"    {name} = {emitter.bind('convert', convert)}({name})"]
     tests = [f"{name}.__class__ is ndarray", f"{name}.dtype is {emitter.bind('d', value.dtype)}"]
     tests.append(f"{name}.ndim == {value.rank}")
     tests += [
@@ -451,6 +450,7 @@ def _check_input(
         for axis, dim in enumerate(value.shape)
         if not isinstance(dim, Dim)
     ]
+    function = emitter.bind("convert", convert)
     lines = [f"    if not ({' and '.join(tests)}):", f"        {name} = {function}({name})"]
     if value.dtype == object:  # what is in such an array has to be looked at
         lines = [f"    {name} = {function}({name})"]

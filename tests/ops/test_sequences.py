@@ -339,3 +339,12 @@ def test_wrong_inputs_of_a_verification_are_refused(tmp_path: Path) -> None:
     program = program_of(ops.sequence_length, ROWS)
     with pytest.raises(ExportError, match=r"inputs: input 'input_0': expected sequence"):
         gx.export(program, tmp_path / "m.onnx", inputs=[X])
+
+
+def test_bundles_have_tensors_only(tmp_path: Path) -> None:
+    graph = gx.trace(layer(ops.sequence_length), ROWS)
+    with pytest.raises(ExportError, match=r"take and return tensors, and 'input_0' is sequence"):
+        gx.export(graph, tmp_path / "m.bundle")
+    graph = gx.trace(layer(ops.sequence_construct), TensorSpec((2, 3)))
+    with pytest.raises(ExportError, match=r"and 'SequenceConstruct' is sequence\(float32\[2, 3\]\)"):
+        gx.export(graph, tmp_path / "m.bundle")
