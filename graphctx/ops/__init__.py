@@ -234,6 +234,12 @@ from graphctx.ops.reductions import (
 from graphctx.ops.resizing import (
     resize,
 )
+from graphctx.ops.selection import (
+    compress,
+    non_max_suppression,
+    reverse_sequence,
+    unique,
+)
 from graphctx.ops.sequences import (
     concat_from_sequence,
     optional,
@@ -269,6 +275,13 @@ from graphctx.ops.shape import (
     unstack,
     with_recorder,
 )
+from graphctx.ops.strings import (
+    regex_full_match,
+    string_concat,
+    string_normalizer,
+    string_split,
+    tf_idf_vectorizer,
+)
 
 __all__ = [
     "abs",
@@ -301,6 +314,7 @@ __all__ = [
     "ceil",
     "celu",
     "clip",
+    "compress",
     "concat",
     "concat_from_sequence",
     "cond",
@@ -403,6 +417,7 @@ __all__ = [
     "nan",
     "negative",
     "newaxis",
+    "non_max_suppression",
     "not_equal",
     "one_hot",
     "ones",
@@ -423,12 +438,14 @@ __all__ = [
     "random_normal",
     "random_uniform",
     "reciprocal",
+    "regex_full_match",
     "relu",
     "relu6",
     "remainder",
     "repeat",
     "reshape",
     "resize",
+    "reverse_sequence",
     "rms_norm",
     "rnn",
     "roll",
@@ -470,6 +487,9 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "string_concat",
+    "string_normalizer",
+    "string_split",
     "subtract",
     "sum",
     "swapaxes",
@@ -481,6 +501,7 @@ __all__ = [
     "tanh_shrink",
     "tensor_scatter",
     "tensordot",
+    "tf_idf_vectorizer",
     "threshold",
     "thresholded_relu",
     "tile",
@@ -492,6 +513,7 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "unique",
     "unit_norm",
     "unstack",
     "var",

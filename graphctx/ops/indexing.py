@@ -577,10 +577,14 @@ def _infer_trilu(input: Value, k: Value | None = None, *, upper: int = 1) -> Inf
 
 @op("Trilu", since=14, infer=_infer_trilu)
 def trilu_op(input: Any, k: Any = None, *, upper: int = 1) -> Any:
-    """The upper (or lower) triangle of the last two axes; zero elsewhere."""
+    """The upper (or lower) triangle of the last two axes; zero, or an empty string, elsewhere."""
     if input.ndim < 2:
         raise ValueError("needs a matrix")
-    return (np.triu if upper else np.tril)(input, 0 if k is None else int(k.reshape(())))
+    diagonal = 0 if k is None else int(k.reshape(()))
+    if input.dtype == object:
+        kept = (np.triu if upper else np.tril)(np.ones(input.shape[-2:], bool), diagonal)
+        return np.where(kept, input, "")
+    return (np.triu if upper else np.tril)(input, diagonal)
 
 
 def tril(x: Any, k: int = 0) -> Any:
