@@ -124,7 +124,7 @@ class Builder:
         Raises:
             ShapeError, DTypeError: the operands do not fit; the message names the operator.
         """
-        attrs = {k: v for k, v in attrs.items() if k not in op.defaults or op.defaults[k] != v}
+        attrs = {k: _settled(v) for k, v in attrs.items() if not _is_default(op, k, v)}
         while operands and operands[-1] is None:  # an operand left out is not one that is None
             operands = operands[:-1]
         key = self.op_key(op, operands, attrs, call)
@@ -160,6 +160,29 @@ class Builder:
             )  # fmt: skip
             made = self._add(key, node, [(shape, dtype)])
         return made.output
+
+
+LONG = 64
+"""Elements from which on an attribute is an array: quick to compare, and to put into a program."""
+
+
+def _settled(value: Any) -> Any:
+    """An attribute; a long list of numbers or strings as an array that nobody writes to."""
+    if not isinstance(value, (list, tuple)) or len(value) < LONG:
+        return value
+    if not {type(item) for item in value} <= {int, float} and not all(
+        isinstance(item, str) for item in value
+    ):
+        return value
+    array = np.array(value, object if isinstance(value[0], str) else None)
+    array.flags.writeable = False
+    return array
+
+
+def _is_default(op: Op, name: str, value: Any) -> bool:
+    if name not in op.defaults or isinstance(value, np.ndarray):
+        return False
+    return bool(op.defaults[name] == value)
 
 
 def hashable(value: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Value
 from graphctx.ops.table import Inferred, normalize_axis, op, require_kind, require_rank
-from graphctx.spec import Dim, require_same_dim, shape_text, size_of
+from graphctx.spec import Dim, Shape, require_same_dim, shape_text, size_of
 
 INT64, FLOAT32 = np.dtype(np.int64), np.dtype(np.float32)
 
@@ -56,6 +56,7 @@ def compress(input: Any, condition: Any, *, axis: int | None = None) -> Any:
 
 def _infer_unique(X: Value, *, axis: int | None = None, sorted: int = 1) -> list[Inferred]:
     count = Dim.unknown()
+    shape: Shape
     if axis is None:
         shape, of = (count,), size_of(X.shape)
     else:

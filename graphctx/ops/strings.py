@@ -115,12 +115,13 @@ def _infer_normalizer(
     if case_change_action not in _ACTIONS:
         raise ShapeError(f"case_change_action is {', '.join(_ACTIONS)}; got {case_change_action!r}")
     language = (locale or "").replace("-", "_").partition("_")[0].lower()
-    changes = case_change_action != "NONE" or (stopwords and not is_case_sensitive)
+    stops = stopwords is not None and len(stopwords) > 0
+    changes = case_change_action != "NONE" or (stops and not is_case_sensitive)
     if changes and language in _OTHER_CASES:
         raise ShapeError(
             f"the locale {locale!r} has cases of letters of its own, which are not implemented"
         )
-    kept = not stopwords and not isinstance(X.shape[-1], Dim) and X.shape[-1] > 0
+    kept = not stops and not isinstance(X.shape[-1], Dim) and X.shape[-1] > 0
     return (*X.shape[:-1], X.shape[-1] if kept else Dim.unknown()), STRING
 
 
@@ -138,8 +139,8 @@ def string_normalizer(
     Cases change letter by letter, as Unicode has it for all locales but those that are refused.
     """
     words = _texts(X)
-    if stopwords:
-        key = str if is_case_sensitive else _lower
+    if stopwords is not None and len(stopwords):
+        key: Callable[[Any], str] = str if is_case_sensitive else _lower
         stops = set(map(key, stopwords))
         words = [word for word in words if key(word) not in stops]
     change = {"LOWER": _lower, "UPPER": _upper, "NONE": str}[case_change_action]
@@ -199,10 +200,10 @@ def _infer_tf_idf(
             f"needs 1 <= min_gram_length <= max_gram_length and max_skip_count >= 0, got "
             f"{min_gram_length}, {max_gram_length} and {max_skip_count}"
         )
-    if not ngram_indexes or min(ngram_indexes) < 0:
+    if not len(ngram_indexes) or min(ngram_indexes) < 0:
         raise ShapeError("ngram_indexes has an entry >= 0 for every n-gram")
     columns = max(ngram_indexes) + 1
-    grams = _grams(pool_int64s or pool_strings or (), ngram_counts)
+    grams = _grams(_listed(pool_int64s, pool_strings), ngram_counts)
     if len(grams) != len(ngram_indexes):
         raise ShapeError(f"the pool has {len(grams)} n-grams, ngram_indexes {len(ngram_indexes)}")
     if weights is not None and mode != "TF":
@@ -218,6 +219,11 @@ def _infer_tf_idf(
                 f"column {unclear[0]} to runtimes, and these differ; order the n-grams by column"
             )
     return (*X.shape[:-1], columns), FLOAT32
+
+
+def _listed(integers: Any, strings: Any) -> list[Any]:
+    """The pool, whichever attribute has it."""
+    return list(integers) if strings is None else list(strings)
 
 
 def _grams(pool: Sequence[Any], starts: Sequence[int]) -> list[tuple[Any, ...]]:
@@ -252,7 +258,7 @@ def tf_idf_vectorizer(
     place = {
         gram: at
         for gram, at in zip(
-            _grams(pool_int64s or pool_strings or (), ngram_counts), ngram_indexes, strict=True
+            _grams(_listed(pool_int64s, pool_strings), ngram_counts), ngram_indexes, strict=True
         )
         if min_gram_length <= len(gram) <= max_gram_length
     }

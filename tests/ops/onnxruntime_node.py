@@ -9,11 +9,13 @@ from graphctx_onnx.tensors import type_proto
 from onnx import helper, numpy_helper
 
 from graphctx.graph import CallGraph, Value
-from graphctx.ops.table import TABLE, type_of
+from graphctx.ops.table import ML_OPSET, TABLE, type_of
 from graphctx.spec import ContainerType, TensorSpec
 from tests.ops.case import Case
 
 OPSET = 23
+OPSET_OF_ML = 3
+OPSET_OF_ONNX = onnx.defs.onnx_opset_version()
 
 
 def element_type(dtype: Any) -> int:
@@ -77,11 +79,9 @@ def spec_of(x: Any) -> TensorSpec:
 def opset_of(case: Case) -> int:
     """The first opset from `OPSET` on that takes these operands and attributes."""
     record = TABLE[case.op]
-    opset = max(OPSET, record.since)
-    if record.domain:
-        return record.since
-    for later in range(opset, onnx.defs.onnx_opset_version() + 1):
-        schema = onnx.defs.get_schema(case.op, later)
+    opset = max(OPSET_OF_ML if record.domain else OPSET, record.since)
+    for later in range(opset, 1 + (ML_OPSET if record.domain else OPSET_OF_ONNX)):
+        schema = onnx.defs.get_schema(case.op, later, record.domain)
         if len(case.operands) <= schema.max_input and set(case.attrs) <= set(schema.attributes):
             return later
     return opset
