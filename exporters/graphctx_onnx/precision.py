@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.graph import CallGraph, Node, Value
-from graphctx.spec import ContainerType
+from graphctx.spec import ContainerType, kind_of
 
 # Operators that give equal bits everywhere: they move elements, work on integers or bools, or are
 # rounded as IEEE 754 prescribes.
@@ -86,7 +86,7 @@ def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
 
 
 def _is_float(value: Value) -> bool:
-    return value.dtype is not None and _dtype(value).kind == "f"
+    return value.dtype is not None and kind_of(_dtype(value)) == "f"
 
 
 def _dtype(value: Value) -> np.dtype[Any]:

@@ -23,6 +23,9 @@ from graphctx.spec import (
     OptionalType,
     dtype_name,
     evaluate,
+    is_extended,
+    kind_of,
+    limits_of,
     shape_text,
 )
 
@@ -92,7 +95,7 @@ def plan_sizes(graph: CallGraph, asked: Mapping[str, Sequence[int]] | None) -> l
 def _as_sizes(name: str, sizes: Any) -> list[int]:
     several = isinstance(sizes, (Sequence, Set, np.ndarray)) and not isinstance(sizes, str)
     found = np.asarray(list(sizes) if several else [sizes])
-    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu" or found.min() < 0:
+    if found.ndim != 1 or found.size == 0 or kind_of(found.dtype) not in "iu" or found.min() < 0:
         raise ExportError(f"sizes: {name!r} needs a list of numbers such as [1, 8], got {sizes!r}")
     return [int(size) for size in found]
 
@@ -178,9 +181,8 @@ class Range:
 
     def limits(self, dtype: np.dtype[Any], sizes: Sizes) -> tuple[int, int]:
         """First integer, and the one after the last."""
-        narrow = dtype.itemsize == 1
-        info = np.iinfo(dtype)
-        low, high = (int(info.min), int(info.max) + 1) if narrow else (max(-8, int(info.min)), 64)
+        least, most = limits_of(dtype)
+        low, high = (least, most + 1) if dtype.itemsize == 1 else (max(-8, least), 64)
         if self.low is not None:
             low = self.low
         if self.bounds:
@@ -207,7 +209,7 @@ def ranges_of(graph: CallGraph) -> dict[str, Range]:
     return {
         value.node.name: _range_of(value, graph)
         for value in graph.inputs
-        if value.is_tensor and value.dtype.kind in "iu"
+        if value.is_tensor and kind_of(value.dtype) in "iu"
     }
 
 
@@ -225,7 +227,7 @@ def _range_of(start: Value, graph: CallGraph) -> Range:
                 passes = _PASSES.get(node.name, ())
                 if passes is None or slot in passes:
                     for output in node.outputs:
-                        if output.dtype.kind in "iu" and output not in seen:
+                        if kind_of(output.dtype) in "iu" and output not in seen:
                             seen.add(output)
                             todo.append(output)
     return found
@@ -279,11 +281,12 @@ def _tensor(
     shape: tuple[int, ...], dtype: Any, limits: tuple[int, int], trial: int, rng: Any,
     words: Sequence[str],
 ) -> Any:  # fmt: skip
-    if dtype.kind == "f":
+    if kind_of(dtype) == "f":
         return _floats(shape, trial, rng).astype(dtype)
-    if dtype.kind in "iu":
-        return rng.integers(*limits, shape, dtype=dtype)
-    if dtype.kind == "b":
+    if kind_of(dtype) in "iu":
+        drawn = np.int64 if is_extended(dtype) else dtype
+        return rng.integers(*limits, shape, dtype=drawn).astype(dtype, copy=False)
+    if kind_of(dtype) == "b":
         return rng.random(shape) < 0.5
     picks = rng.integers(0, len(words), shape)
     return np.asarray(np.asarray(words, object)[picks], object)

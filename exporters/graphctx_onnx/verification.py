@@ -17,6 +17,7 @@ import numpy as np
 from graphctx.errors import ExportError, GraphctxError, VerificationError, listing
 from graphctx.export import as_path
 from graphctx.graph import Value
+from graphctx.spec import kind_of
 from graphctx_onnx.compare import difference, tolerance_for
 from graphctx_onnx.convert import Converted, convert
 from graphctx_onnx.locate import Tolerances, Trial, first_difference, first_non_finite
@@ -342,7 +343,7 @@ class Verification:
         for output, value in found.expected.items():
             arrays = [np.asarray(array) for array in _arrays(value)]
             if not arrays or any(
-                array.dtype.kind != "f" or array.size == 0 or np.isfinite(array).any()
+                kind_of(array.dtype) != "f" or array.size == 0 or np.isfinite(array).any()
                 for array in arrays
             ):
                 self.finite.add(output)
@@ -442,4 +443,4 @@ def _arrays(value: Any) -> list[Any]:
 
 
 def _has_non_finite(value: Any) -> bool:
-    return any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in _arrays(value))
+    return any(kind_of(a.dtype) == "f" and not np.isfinite(a).all() for a in _arrays(value))

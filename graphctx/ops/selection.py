@@ -20,7 +20,7 @@ def _infer_nonzero(X: Value) -> Inferred:
     return (X.rank, Dim.unknown()), INT64
 
 
-@op("NonZero", since=13, infer=_infer_nonzero)
+@op("NonZero", any_dtype=True, since=13, infer=_infer_nonzero)
 def nonzero_op(X: Any) -> Any:
     """Places of the elements that are not zero (or empty strings): a column each, a row an axis."""
     found = np.nonzero(np.atleast_1d(X))
@@ -39,7 +39,7 @@ def _infer_compress(input: Value, condition: Value, *, axis: int | None = None) 
     return (*input.shape[:axis], Dim.unknown(), *input.shape[axis + 1 :]), input.dtype
 
 
-@op("Compress", since=11, infer=_infer_compress)
+@op("Compress", any_dtype=True, since=11, infer=_infer_compress)
 def compress(input: Any, condition: Any, *, axis: int | None = None) -> Any:
     """Slices along an axis, or elements of the flat tensor, for which a condition holds.
 
@@ -65,7 +65,7 @@ def _infer_unique(X: Value, *, axis: int | None = None, sorted: int = 1) -> list
     return [(shape, X.dtype), ((count,), INT64), ((of,), INT64), ((count,), INT64)]
 
 
-@op("Unique", since=11, infer=_infer_unique)
+@op("Unique", any_dtype=True, since=11, infer=_infer_unique)
 def unique(X: Any, *, axis: int | None = None, sorted: int = 1) -> Any:
     """Elements, or slices along an axis, without repetitions.
 
@@ -107,7 +107,7 @@ def _infer_reverse(
     return input.shape, input.dtype
 
 
-@op("ReverseSequence", since=10, infer=_infer_reverse)
+@op("ReverseSequence", any_dtype=True, since=10, infer=_infer_reverse)
 def reverse_sequence(
     input: Any, sequence_lens: Any, *, batch_axis: int = 1, time_axis: int = 0
 ) -> Any:

@@ -143,9 +143,9 @@ def string_normalizer(
         key: Callable[[Any], str] = str if is_case_sensitive else _lower
         stops = set(map(key, stopwords))
         words = [word for word in words if key(word) not in stops]
-    change = {"LOWER": _lower, "UPPER": _upper, "NONE": str}[case_change_action]
+    changes: dict[str, Callable[[Any], str]] = {"LOWER": _lower, "UPPER": _upper, "NONE": str}
     made = np.empty(max(len(words), 1), object)
-    made[:] = list(map(change, words)) or [""]
+    made[:] = list(map(changes[case_change_action], words)) or [""]
     return made.reshape(*X.shape[:-1], -1)
 
 

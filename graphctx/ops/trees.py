@@ -64,7 +64,8 @@ class Trees:
     ) -> None:
         self.count = count
         self.roots = len(roots)
-        levels, children = [], []
+        levels: list[Any] = []
+        children: list[Any] = []
         level, first = roots, 0
         while len(level):
             if len(levels) > len(modes):

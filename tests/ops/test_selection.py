@@ -16,15 +16,13 @@ from tests.ops.node_tests import NodeTest, node_tests
 
 MODULES = ("nonzero", "unique", "compress", "nonmaxsuppression", "reversesequence", "onehot")
 NODE_TESTS = node_tests(*MODULES)
-LOW_PRECISION = {name for name in NODE_TESTS if "bfloat16" in name}
 
 
 def test_all_node_tests_are_found() -> None:
     assert len(NODE_TESTS) == 32
-    assert len(LOW_PRECISION) == 4
 
 
-@pytest.mark.parametrize("name", sorted(set(NODE_TESTS) - LOW_PRECISION))
+@pytest.mark.parametrize("name", NODE_TESTS)
 def test_onnx_node_test(name: str) -> None:
     test: NodeTest = NODE_TESTS[name]
     test.check(test.run())
