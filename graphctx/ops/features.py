@@ -172,7 +172,7 @@ def one_hot_encoder(
         categories, x = np.asarray(cats_int64s, np.int64), X.astype(INT64)
     made = np.equal(x[..., None], categories)
     if not zeros and not made.any(-1).all():
-        unknown = x.reshape(-1)[int(np.argmin(made.any(-1).reshape(-1)))]
+        unknown = x.reshape(-1).tolist()[int(np.argmin(made.any(-1).reshape(-1)))]
         raise ValueError(f"{unknown!r} is none of the categories")
     return made.astype(FLOAT32)
 
