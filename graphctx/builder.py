@@ -191,7 +191,10 @@ def _settled(value: Any) -> Any:
 def _is_default(op: Op, name: str, value: Any) -> bool:
     if name not in op.defaults or isinstance(value, np.ndarray):
         return False
-    return bool(op.defaults[name] == value)
+    default = op.defaults[name]
+    if default is None or value is None:
+        return default is value  # to NumPy, None is the dtype float64
+    return bool(default == value)
 
 
 def hashable(value: Any) -> Any:

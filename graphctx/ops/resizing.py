@@ -19,7 +19,7 @@ from graphctx.ops.shape import (
     shape_operand,
     with_recorder,
 )
-from graphctx.ops.table import Inferred, op, require_kind
+from graphctx.ops.table import Inferred, count_of, op, require_kind
 from graphctx.spec import Dim, DimLike, Shape, is_static, kind_of, same_dim, same_shape, shape_text
 from graphctx.tensor import ArrayOperators, where
 
@@ -315,11 +315,15 @@ def _infer_resize(
         )
     factors = None
     if scales is not None:
-        if scales.constant is None:
-            raise ShapeError("the scales must be known while tracing")
-        factors = scales.constant.reshape(-1).tolist()
-    dims = None if sizes is None else known_dims(sizes, "the sizes")
-    shape, _ = _resized(X.shape, axes, factors, dims, keep_aspect_ratio_policy)
+        factors = None if scales.constant is None else scales.constant.reshape(-1).tolist()
+    dims = None if sizes is None else list(known_dims(sizes, "the sizes"))
+    policy = keep_aspect_ratio_policy
+    if scales is not None and factors is None:
+        dims = [Dim.unknown() for _ in range(count_of(scales, "scales"))]
+    elif dims and policy in POLICIES and any(isinstance(d, Dim) and d.is_unknown for d in dims):
+        dims = dims if policy == "stretch" else [Dim.unknown() for _ in dims]
+        policy = "stretch"
+    shape, _ = _resized(X.shape, axes, factors, dims, policy)
     return shape, X.dtype
 
 

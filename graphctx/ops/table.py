@@ -36,6 +36,7 @@ from graphctx.spec import (
     is_storage,
     kind_of,
     shape_text,
+    size_of,
 )
 from graphctx.tensor import ArrayOperators, Tensor, result_dtype, where
 
@@ -538,15 +539,34 @@ def normalize_axis(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
+def known_ints(value: Value) -> tuple[int, ...] | None:
+    """The elements of an integer operand, where they are known before it runs."""
+    if value.constant is not None:
+        return tuple(int(v) for v in value.constant.reshape(-1))
+    if value.dims is not None and not any(isinstance(d, Dim) for d in value.dims):
+        return tuple(int(d) for d in value.dims)
+    return None
+
+
+def count_of(value: Value, what: str) -> int:
+    """The number of elements of an operand, which is what inference needs to know at least.
+
+    Raises:
+        ShapeError: it is not known.
+    """
+    count = size_of(value.shape)
+    if isinstance(count, Dim):
+        raise ShapeError(f"the number of {what} must be known while tracing")
+    return int(count)
+
+
 def constant_ints(value: Value | None, what: str) -> tuple[int, ...]:
     """The elements of an integer operand that inference needs to know.
 
     Raises:
         ShapeError: they are not constant.
     """
-    if value is not None:
-        if value.constant is not None:
-            return tuple(int(v) for v in value.constant.reshape(-1))
-        if value.dims is not None and not any(isinstance(d, Dim) for d in value.dims):
-            return tuple(int(d) for d in value.dims)
-    raise ShapeError(f"{what} must be known while tracing")
+    found = None if value is None else known_ints(value)
+    if found is None:
+        raise ShapeError(f"{what} must be known while tracing")
+    return found
