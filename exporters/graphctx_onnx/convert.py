@@ -337,7 +337,9 @@ class _Conversion:
     def _node(self, into: GraphProto, node: Node) -> None:
         schema = self.schemas[node]
         assert node.op is not None
-        proto = into.node.add(op_type=node.name, domain=node.op.domain)
+        proto = into.node.add(op_type=node.name)
+        if node.op.domain:
+            proto.domain = node.op.domain
         proto.name = self.taken.claim(join(node.path, node.name))
         proto.input.extend("" if v is None else self.names[v] for v in node.operands)
         while proto.input and not proto.input[-1]:
