@@ -86,8 +86,10 @@ class Builder:
         return made.output
 
     def constant(self, array: Any, call: Call | None = None) -> Value:
-        """A constant; equal arrays are one node."""
+        """A constant; equal arrays are one node. Bytes are strings, in UTF-8."""
         array = np.asarray(array)
+        if array.dtype.kind in "SO":
+            array = _decoded(array)
         array = array.astype(as_dtype(array.dtype), copy=False)
         if array.flags.writeable:
             array = array.copy() if array.size else array
@@ -169,6 +171,16 @@ class Builder:
             )  # fmt: skip
             made = self._add(key, node, [(shape, dtype)])
         return made.output
+
+
+def _decoded(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array of strings without bytes."""
+    items = array.reshape(-1).tolist()
+    if not any(isinstance(item, bytes) for item in items):
+        return array
+    texts = np.empty(array.size, object)
+    texts[:] = [item.decode() if isinstance(item, bytes) else item for item in items]
+    return texts.reshape(array.shape)
 
 
 LONG = 64

@@ -25,7 +25,8 @@ EXACT = frozenset(
         "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool", "SequenceEmpty",
         "SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength",
         "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalHasElement",
-        "OptionalGetElement", "NonMaxSuppression", "ArrayFeatureExtractor", "ZipMap",
+        "OptionalGetElement", "NonMaxSuppression", "ArrayFeatureExtractor", "Binarizer",
+        "CategoryMapper", "Imputer", "LabelEncoder", "OneHotEncoder",
     }
 )  # fmt: skip
 
@@ -38,7 +39,9 @@ STEPS = frozenset(
         "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Floor", "Ceil", "Round",
         "Sign", "Mod", "ArgMax", "ArgMin", "TopK", "NonZero", "Unique", "Hardmax", "IsInf",
         "IsNaN", "QuantizeLinear", "DynamicQuantizeLinear", "NonMaxSuppression", "MaxPool",
-        "RoiAlign", "GridSample",
+        "RoiAlign", "GridSample", "Compress", "Binarizer", "Imputer", "LabelEncoder",
+        "OneHotEncoder", "LinearClassifier", "SVMClassifier", "SVMRegressor", "TreeEnsemble",
+        "TreeEnsembleClassifier", "TreeEnsembleRegressor",
     }
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 
 import graphctx as gx
 from graphctx import TensorSpec, ops
+from graphctx.builder import Builder
 from graphctx.errors import DTypeError, GraphctxError, InputError, ShapeError
 from graphctx.ops.regex import compiled
 from graphctx.ops.table import TABLE
@@ -124,6 +125,14 @@ def test_bytes_are_taken_as_text(tmp_path: Path) -> None:
         program(text("a", 7))
     with pytest.raises(InputError, match="are no UTF-8 text"):
         program(text(b"\xff"))
+
+
+def test_constants_take_bytes() -> None:
+    builder = Builder()
+    same = [builder.constant(x) for x in (text("é"), text("é".encode()), np.array(["é".encode()]))]
+    assert same[0] is same[1]
+    assert same[0] is same[2]
+    assert same[0].constant.tolist() == ["é"]
 
 
 def test_sizes_of_strings_are_checked() -> None:
