@@ -457,7 +457,12 @@ class Tensor(ArrayOperators):
 
     @property
     def shape(self) -> Shape:
-        """Numbers and symbolic dimensions."""
+        """Numbers and symbolic dimensions.
+
+        Raises:
+            DTypeError: it is a sequence or an optional.
+        """
+        require_tensor(self)
         return self.value.shape
 
     @property
@@ -468,16 +473,14 @@ class Tensor(ArrayOperators):
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
-        require_tensor(self)
-        return len(self.value.shape)
+        return len(self.shape)
 
     @property
     def size(self) -> Any:
         """Number of elements: an int or a symbolic dimension."""
-        require_tensor(self)
         from graphctx.spec import size_of
 
-        return size_of(self.value.shape)
+        return size_of(self.shape)
 
     @property
     def spec(self) -> TensorSpec:
@@ -485,7 +488,6 @@ class Tensor(ArrayOperators):
         return self.value.spec
 
     def __len__(self) -> int:
-        require_tensor(self)
         if not self.shape:
             raise TypeError("len() of a scalar tensor")
         return int(self.shape[0])

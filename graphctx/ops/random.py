@@ -33,7 +33,7 @@ from graphctx.ops.shape import concat, expand_dims, known_dims, range_op, reshap
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import TABLE, Inferred, op, require_kind
 from graphctx.spec import Dim, as_dtype, dtype_name, kind_of
-from graphctx.tensor import ArrayOperators, Tensor
+from graphctx.tensor import ArrayOperators, Tensor, require_tensor
 
 _BLOCK = 1 << 15  # elements that stay in the cache while they are hashed
 _MASK = 0xFFFFFFFF
@@ -355,6 +355,8 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
             raise ShapeError(f"dropout: a rate is in [0, 1], got {rate}")
     if isinstance(x, ArrayOperators):
         x = x.resolve()
+        if isinstance(x, Tensor):
+            require_tensor(x)
     else:
         x = np.asarray(x)
     if noise_shape is not None:

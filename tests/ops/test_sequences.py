@@ -171,6 +171,23 @@ def test_context_chooses_between_sequences() -> None:
     same(left_open(X), [X[:1]], 0)
 
 
+def test_files_choose_between_sequences(tmp_path: Path) -> None:
+    class Net(gx.Layer):
+        def call(self, x: Any, *, wide: Context[bool] = False) -> Any:
+            return ops.sequence_construct(x, x) if wide else ops.sequence_construct(x[:1])
+
+    gx.export(
+        gx.compile(gx.trace(Net(), TensorSpec((2, 3))), runtime=["wide"]), tmp_path / "m.onnx"
+    )
+
+
+def test_functional_models_have_sequences_inside() -> None:
+    x = gx.Input((3,))
+    model = gx.Model(x, ops.concat_from_sequence([x, ops.sequence_at([x * 2], 0)], axis=1))
+    program = gx.compile(gx.trace(model, TensorSpec(("n", 3))))
+    np.testing.assert_array_equal(program(X), np.concatenate([X, X * 2], axis=1))
+
+
 # -- memory ---------------------------------------------------------------------------------------
 
 
@@ -241,6 +258,10 @@ def test_types_are_equal_by_content() -> None:
         (lambda s, x: ops.concat([s, s]), DTypeError, "expected a tensor|is a tensor"),
         (lambda s, x: ops.astype(s, "int32"), DTypeError, "operand 0 is a tensor, got sequence"),
         (lambda s, x: s[0], DTypeError, "expected a tensor, got sequence"),
+        (lambda s, x: s.shape, DTypeError, "expected a tensor, got sequence"),
+        (lambda s, x: s.size, DTypeError, "expected a tensor, got sequence"),
+        (lambda s, x: ops.dropout(s, 0.5), DTypeError, "expected a tensor, got sequence"),
+        (lambda s, x: gx.nn.Dense(3)(s), DTypeError, "expected a tensor, got sequence"),
         (lambda s, x: len(s), DTypeError, "expected a tensor, got sequence"),
         (lambda s, x: ops.where(x > 0, s, x), DTypeError, "expected a tensor, got sequence"),
         (lambda s, x: ops.sum(s), DTypeError, "tensor, got sequence"),
