@@ -46,6 +46,7 @@ FUNCTIONS = {
     "Resize": ["resize"], "RotaryEmbedding": ["rotary_embedding"], "Round": ["round"],
     "Slice": ["getitem"], "Split": ["split"],
     "Squeeze": ["squeeze"],
+    "NonZero": [], "Optional": ["optional"], "SequenceEmpty": ["sequence_empty"],
     "Sum": [], "Swish": [], "TensorScatter": ["tensor_scatter"], "Tile": ["tile"],
     "TopK": ["top_k"], "Transpose": ["permute_dims"],
     "Trilu": ["tril", "triu"], "Unsqueeze": ["expand_dims"], "Where": ["where"],
@@ -72,7 +73,8 @@ at once, on symbolic tensors they record a node. Functions that are not listed a
 
 - **Operator**: how it is named in a graph; lower case where ONNX has no such operator.
 - **Function**: of `graphctx.ops`, which records it; "none" where no function does yet.
-- **Opset**: the first one in which ONNX's operator means what this one does.
+- **Opset**: the first one in which ONNX's operator means what this one does; of another domain
+  where one is named.
 - **In a file**: ONNX's operator itself, or expanded into several others, where ONNX lacks it or
   onnxruntime is faster with these.
 """
@@ -110,7 +112,7 @@ def page() -> str:
             cells = [
                 f"`{record.name}`",
                 names or "none",
-                "" if record.name.islower() else str(record.since),
+                "" if record.name.islower() else f"{record.domain} {record.since}".strip(),
                 "expanded" if expanded else "itself",
                 first_sentence(inspect.getdoc(record) or "").replace("|", r"\|"),
             ]

@@ -29,7 +29,7 @@ from graphctx.nn.functional import Input, Model
 from graphctx.passes import optimize
 from graphctx.passes.specialize import specialize
 from graphctx.program import Program, compile
-from graphctx.spec import Dim, TensorSpec
+from graphctx.spec import Dim, OptionalType, SequenceType, TensorSpec
 from graphctx.trace import trace
 from graphctx.weights import load_weights
 
@@ -48,7 +48,9 @@ __all__ = [
     "Layer",
     "LayerError",
     "Model",
+    "OptionalType",
     "Program",
+    "SequenceType",
     "ShapeError",
     "TensorSpec",
     "TraceError",

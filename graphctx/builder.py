@@ -16,6 +16,7 @@ from graphctx.spec import (
     as_dtype,
     dtype_name,
     is_extended,
+    joined_dtype,
     joined_shape,
     kind_of,
 )
@@ -85,8 +86,10 @@ class Builder:
         return made.output
 
     def constant(self, array: Any, call: Call | None = None) -> Value:
-        """A constant; equal arrays are one node."""
+        """A constant; equal arrays are one node. Bytes are strings, in UTF-8."""
         array = np.asarray(array)
+        if array.dtype.kind in "SO":
+            array = _decoded(array)
         array = array.astype(as_dtype(array.dtype), copy=False)
         if array.flags.writeable:
             array = array.copy() if array.size else array
@@ -132,7 +135,7 @@ class Builder:
         Raises:
             ShapeError, DTypeError: the operands do not fit; the message names the operator.
         """
-        attrs = {k: v for k, v in attrs.items() if k not in op.defaults or op.defaults[k] != v}
+        attrs = {k: _settled(v) for k, v in attrs.items() if not _is_default(op, k, v)}
         while operands and operands[-1] is None:  # an operand left out is not one that is None
             operands = operands[:-1]
         key = self.op_key(op, operands, attrs, call)
@@ -152,11 +155,13 @@ class Builder:
         if all(arm is first for arm in arms):
             return first
         shape: Shape = first.shape
+        dtype = first.dtype
         for arm in arms[1:]:
             joined = joined_shape(shape, arm.shape)
-            if arm.dtype != first.dtype or joined is None:
+            either = joined_dtype(dtype, arm.dtype)
+            if (either is None and dtype is not None) or joined is None:
                 raise ShapeError(f"select of {first.spec} and {arm.spec}")
-            shape = joined
+            shape, dtype = joined, either
         key = ("select", (id(selector), *map(id, arms)), hashable(tuple(cases)))
         made = self._made.get(key)
         if made is None:
@@ -164,8 +169,44 @@ class Builder:
                 "select", "select", (selector, *arms), {"cases": tuple(cases)},
                 call=call, source=source,
             )  # fmt: skip
-            made = self._add(key, node, [(shape, first.dtype)])
+            made = self._add(key, node, [(shape, dtype)])
         return made.output
+
+
+def _decoded(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """An array of strings without bytes."""
+    items = array.reshape(-1).tolist()
+    if not any(isinstance(item, bytes) for item in items):
+        return array
+    texts = np.empty(array.size, object)
+    texts[:] = [item.decode() if isinstance(item, bytes) else item for item in items]
+    return texts.reshape(array.shape)
+
+
+LONG = 64
+"""Elements from which on an attribute is an array: quick to compare, and to put into a program."""
+
+
+def _settled(value: Any) -> Any:
+    """An attribute; a long list of numbers or strings as an array that nobody writes to."""
+    if not isinstance(value, (list, tuple)) or len(value) < LONG:
+        return value
+    if not {type(item) for item in value} <= {int, float} and not all(
+        isinstance(item, str) for item in value
+    ):
+        return value
+    array = np.array(value, object if isinstance(value[0], str) else None)
+    array.flags.writeable = False
+    return array
+
+
+def _is_default(op: Op, name: str, value: Any) -> bool:
+    if name not in op.defaults or isinstance(value, np.ndarray):
+        return False
+    default = op.defaults[name]
+    if default is None or value is None:
+        return default is value  # to NumPy, None is the dtype float64
+    return bool(default == value)
 
 
 def hashable(value: Any) -> Any:

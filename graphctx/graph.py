@@ -17,7 +17,7 @@ import numpy as np
 
 from graphctx.context import REQUIRED, UNSET, Domain, value_text
 from graphctx.errors import GraphctxError
-from graphctx.spec import Shape, TensorSpec, dtype_name, shape_text
+from graphctx.spec import ContainerType, Shape, TensorSpec
 from graphctx.tree import LEAF, Structure
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class Value:
         node: that makes it.
         index: which output of the node.
         shape: numbers and symbolic dimensions.
-        dtype: NumPy dtype; `object` for strings; None for an opaque context value.
+        dtype: NumPy dtype; `object` for strings; a `SequenceType` or `OptionalType` for what is no
+            tensor; None for an opaque context value.
         dims: the elements, where they are known dimensions (of an int64 scalar or vector).
     """
 
@@ -69,9 +70,13 @@ class Value:
         """Shape and dtype as a `TensorSpec`."""
         return TensorSpec(self.shape, self.dtype)
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor, and no sequence or optional."""
+        return not isinstance(self.dtype, ContainerType)
+
     def __repr__(self) -> str:
-        dtype = "any" if self.dtype is None else dtype_name(self.dtype)
-        return f"<{self.node.name}: {dtype}{shape_text(self.shape)}>"
+        return f"<{self.node.name}: {'any' if self.dtype is None else self.spec}>"
 
 
 class Node:

@@ -15,7 +15,14 @@ from graphctx.executor.codegen import Code, generate
 from graphctx.graph import Branch, CallGraph, Raises, Value, require_graph
 from graphctx.passes import optimize
 from graphctx.passes.specialize import bind, check_value, default_of
-from graphctx.spec import Dim, dtype_name, shape_text
+from graphctx.spec import (
+    ContainerType,
+    Dim,
+    OptionalType,
+    SequenceType,
+    dtype_name,
+    shape_text,
+)
 from graphctx.text import expression_text
 from graphctx.tree import Structure
 
@@ -106,7 +113,7 @@ class Program:
         self.graph = graph = graph if graph.frozen else graph.freeze()
         self.name = name or graph.name
         self._lock = threading.Lock()
-        self._inputs = {v.node.name: _Converter(v) for v in graph.inputs}
+        self._inputs = {v.node.name: Converter(v) for v in graph.inputs}
         structure = graph.input_structure
         self._flat = structure.kind == "tuple" and all(c.kind == "leaf" for c in structure.children)
         self._has_seed = graph.seed is not None
@@ -343,14 +350,25 @@ class Program:
         return f"<Program {self.name}({self._signature_text()}) for {bound}{open_names}>"
 
 
-class _Converter:
-    """Turns what a caller passed for an input into the array, or says what is wrong with it."""
+class Converter:
+    """Turns what a caller passed for an input into the array, or says what is wrong with it.
+
+    Strings become an object array of `str`: bytes are taken as UTF-8. A sequence becomes a list of
+    arrays, an optional that or None.
+    """
 
     def __init__(self, value: Value) -> None:
         self.name = value.node.name
         self.spec = value.spec
 
     def __call__(self, given: Any, axis: int | None = None, size: int | None = None) -> Any:
+        """The array for what was given; or say which size of an axis does not fit the others.
+
+        Raises:
+            InputError: it is none of the input's spec.
+        """
+        if isinstance(self.spec.dtype, ContainerType):
+            return self._container(given, self.spec.dtype)
         if axis is not None:
             raise InputError(
                 f"input {self.name!r}: dimension {self.spec.shape[axis]!s} (axis {axis}) is "
@@ -361,8 +379,8 @@ class _Converter:
                 f"input {self.name!r}: expected {self.spec}, got {type(given).__name__}"
             )
         array = np.asarray(given)
-        if array.dtype.kind == "U":
-            array = array.astype(object)
+        if array.dtype.kind in "USO":
+            array = self._texts(array)
         if not isinstance(given, (np.ndarray, np.generic)) and np.can_cast(
             array.dtype, self.spec.dtype, "same_kind"
         ):
@@ -384,4 +402,57 @@ class _Converter:
                     f"input {self.name!r}: expected {self.spec}, got {got}: axis {position} must "
                     f"be {dim}"
                 )
+        return array
+
+    def _texts(self, array: Any) -> Any:
+        """An array of strings as an object array of `str`."""
+        items = array.reshape(-1).tolist()
+        if array.dtype.kind == "O" and all(item.__class__ is str for item in items):
+            return array
+        texts = np.empty(len(items), object)
+        for i, item in enumerate(items):
+            if not isinstance(item, (str, bytes)):
+                raise InputError(
+                    f"input {self.name!r}: expected {self.spec}, got an array that holds "
+                    f"{type(item).__name__}: {item!r}"
+                )
+            try:
+                texts[i] = item.decode() if isinstance(item, bytes) else str(item)
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"input {self.name!r}: the bytes {item!r} are no UTF-8 text: {error}"
+                ) from None
+        return texts.reshape(array.shape)
+
+    def _container(self, given: Any, kind: ContainerType) -> Any:
+        """A list of arrays, or what an optional holds."""
+        if isinstance(kind, OptionalType):
+            if given is None:
+                return None
+            if isinstance(kind.element, ContainerType):
+                return self._container(given, kind.element)
+            return self._element(given, kind, "")
+        if not isinstance(given, (list, tuple)):
+            raise InputError(
+                f"input {self.name!r}: expected {self.spec}, a list of arrays, got "
+                f"{type(given).__name__}"
+            )
+        if given and isinstance(kind, SequenceType) and kind.empty:
+            raise InputError(f"input {self.name!r}: expected an empty list, got {len(given)}")
+        return [self._element(item, kind, f", element {i}") for i, item in enumerate(given)]
+
+    def _element(self, given: Any, kind: ContainerType, where: str) -> Any:
+        """One tensor of a container."""
+        array = np.asarray(given)
+        if array.dtype.kind in "USO":
+            array = self._texts(array)
+        sizes = array.shape if kind.shape is None else kind.shape
+        fits = len(sizes) == array.ndim and all(
+            dim is None or dim == size for dim, size in zip(sizes, array.shape, strict=True)
+        )
+        if array.dtype != kind.element or not fits:
+            raise InputError(
+                f"input {self.name!r}{where}: expected {self.spec}, got "
+                f"{dtype_name(array.dtype)}{shape_text(array.shape)}"
+            )
         return array

@@ -445,7 +445,7 @@ def require_same_dim(a: DimLike, b: DimLike, what: str) -> DimLike:
     return min(a, b, key=lambda dim: dim.doubt if isinstance(dim, Dim) else -1)
 
 
-def shape_text(shape: Sequence[DimLike]) -> str:
+def shape_text(shape: Sequence[Any]) -> str:
     """A shape as it is printed: `[batch, 64]`."""
     return "[" + ", ".join(str(dim) for dim in shape) + "]"
 
@@ -577,11 +577,141 @@ def digits_of(dtype: Any) -> int:
     return int(package.finfo(dtype).nmant) + 1
 
 
-def dtype_name(dtype: np.dtype[Any]) -> str:
+def dtype_name(dtype: Any) -> str:
     """A dtype as it is printed; object arrays hold strings."""
     if is_extended(dtype):
         return _EXTENDED_NAMES.get(dtype.name, str(dtype))
     return "string" if dtype == object else str(dtype)
+
+
+class ContainerType:
+    """What a value is that is no tensor: it stands where the dtype of a tensor does.
+
+    The shape of such a value is `()`; what it holds has a shape of its own.
+
+    Args:
+        element: dtype of the tensors in it; or, in an optional, a `SequenceType`.
+        shape: of every tensor in it: numbers and symbolic dimensions; None for a size that is not
+            the same in all of them, or altogether where not even the number of dimensions is.
+    """
+
+    __slots__ = ("element", "shape")
+
+    kind = ""  # what `np.dtype.kind` says of dtypes: none of its letters
+    itemsize = 8  # bytes of a reference
+    isbuiltin = 0  # none that is registered with NumPy
+
+    def __init__(self, element: Any, shape: Iterable[Any] | None = None) -> None:
+        self.element: Any = _as_type(element)
+        self.shape: tuple[DimLike | None, ...] | None = None
+        if isinstance(self.element, ContainerType):
+            shape = ()
+        if shape is not None:
+            dims = [None if dim is None else as_dim(dim) for dim in shape]
+            self.shape = tuple(
+                None if isinstance(dim, Dim) and dim.is_unknown else dim for dim in dims
+            )
+
+    @property
+    def tensor_dtype(self) -> np.dtype[Any]:
+        """The dtype of the tensors in it, however deep."""
+        found: Any = self.element
+        return found.tensor_dtype if isinstance(found, ContainerType) else found
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        assert isinstance(other, ContainerType)
+        return bool(self.element == other.element) and _same_sizes(self.shape, other.shape)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.element, self.shape))
+
+    def __str__(self) -> str:
+        text = dtype_name(self.element)
+        if self.shape is not None and not isinstance(self.element, ContainerType):
+            text += shape_text(["?" if dim is None else dim for dim in self.shape])
+        return f"{self.kind}({text})"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
+
+class SequenceType(ContainerType):
+    """A list of tensors of one dtype, such as ONNX's sequence operators take.
+
+    Args:
+        element: dtype of the tensors.
+        shape: see `ContainerType`.
+        empty: whether it certainly has no element, and so fits any sequence of that dtype.
+    """
+
+    __slots__ = ("empty",)
+
+    kind = "sequence"
+
+    def __init__(
+        self, element: Any, shape: Iterable[Any] | None = None, *, empty: bool = False
+    ) -> None:
+        super().__init__(element, shape)
+        if isinstance(self.element, ContainerType):
+            raise DTypeError(f"the elements of a sequence are tensors, got {self.element}")
+        self.empty = empty
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SequenceType):
+            return NotImplemented
+        return self.empty == other.empty and bool(super().__eq__(other))
+
+    __hash__ = ContainerType.__hash__
+
+    def joined(self, shape: Sequence[DimLike | None] | None) -> SequenceType:
+        """The type of a sequence that also has an element of this shape."""
+        return SequenceType(self.element, shape if self.empty else _joined(self.shape, shape))
+
+
+class OptionalType(ContainerType):
+    """A tensor or a sequence, or nothing, which is None when a program runs."""
+
+    __slots__ = ()
+
+    kind = "optional"
+
+
+def _joined(
+    a: Sequence[DimLike | None] | None, b: Sequence[DimLike | None] | None
+) -> Sequence[DimLike | None] | None:
+    if a is None or b is None or len(a) != len(b):
+        return None
+    return [x if _same_size(x, y) else None for x, y in zip(a, b, strict=True)]
+
+
+def joined_dtype(a: Any, b: Any) -> Any:
+    """The dtype or type of what has one or the other; None where they do not go together."""
+    if not isinstance(a, ContainerType) or not isinstance(b, ContainerType) or a == b:
+        return a if a == b else None
+    if type(a) is not type(b):
+        return None
+    element = joined_dtype(a.element, b.element)
+    if element is None:
+        return None
+    if isinstance(a, SequenceType) and isinstance(b, SequenceType):
+        return b if a.empty else a if b.empty else a.joined(b.shape)
+    return type(a)(element, _joined(a.shape, b.shape))
+
+
+def _as_type(value: Any) -> Any:
+    return value if isinstance(value, ContainerType) else as_dtype(value)
+
+
+def _same_size(a: DimLike | None, b: DimLike | None) -> bool:
+    return a is b if a is None or b is None else same_dim(a, b)
+
+
+def _same_sizes(a: tuple[DimLike | None, ...] | None, b: tuple[DimLike | None, ...] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return len(a) == len(b) and all(map(_same_size, a, b))
 
 
 class TensorSpec:
@@ -590,7 +720,8 @@ class TensorSpec:
     Args:
         shape: one entry a dimension: a number, or a name for a size that may vary
             (`("batch", 64)`). The same name is the same size everywhere in a model.
-        dtype: anything NumPy takes as a dtype.
+        dtype: anything NumPy takes as a dtype; or a `SequenceType` or `OptionalType`, whose value
+            is no tensor and has the shape `()`.
         name: name of the input; the parameter's name where it is not given.
     """
 
@@ -602,8 +733,10 @@ class TensorSpec:
         if isinstance(shape, (str, int)):
             shape = (shape,)
         self.shape: Shape = tuple(as_dim(dim) for dim in shape)
-        self.dtype = as_dtype(dtype)
+        self.dtype: Any = _as_type(dtype)
         self.name = name
+        if self.shape and isinstance(self.dtype, ContainerType):
+            raise DTypeError(f"{self.dtype} has no shape of its own, got {shape_text(self.shape)}")
 
     @property
     def rank(self) -> int:
@@ -628,6 +761,8 @@ class TensorSpec:
         return hash((self.shape, self.dtype, self.name))
 
     def __str__(self) -> str:
+        if isinstance(self.dtype, ContainerType):
+            return str(self.dtype)
         return f"{dtype_name(self.dtype)}{shape_text(self.shape)}"
 
     def __repr__(self) -> str:

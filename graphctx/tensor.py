@@ -457,7 +457,12 @@ class Tensor(ArrayOperators):
 
     @property
     def shape(self) -> Shape:
-        """Numbers and symbolic dimensions."""
+        """Numbers and symbolic dimensions.
+
+        Raises:
+            DTypeError: it is a sequence or an optional.
+        """
+        require_tensor(self)
         return self.value.shape
 
     @property
@@ -468,14 +473,14 @@ class Tensor(ArrayOperators):
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
-        return len(self.value.shape)
+        return len(self.shape)
 
     @property
     def size(self) -> Any:
         """Number of elements: an int or a symbolic dimension."""
         from graphctx.spec import size_of
 
-        return size_of(self.value.shape)
+        return size_of(self.shape)
 
     @property
     def spec(self) -> TensorSpec:
@@ -639,15 +644,29 @@ class Recorder:
 
     def _values(self, op: Op, operands: Sequence[Any]) -> list[Value | None]:
         start = op.promote
+        if op.containers:
+            operands = [
+                self._sequence(x) if i in op.containers and isinstance(x, (list, tuple)) else x
+                for i, x in enumerate(operands)
+            ]
         if start is None:
             return [None if x is None else self.value(x) for x in operands]
         fixed = [None if x is None else self.value(x) for x in operands[:start]]
         return fixed + self._promoted(operands[start:])
 
+    def _sequence(self, items: Sequence[Any]) -> Any:
+        """The sequence that a Python list of tensors and arrays stands for."""
+        if not items:
+            raise DTypeError("an empty list is no sequence of a known dtype: use sequence_empty")
+        from graphctx.ops.table import TABLE
+
+        return self.record(TABLE["SequenceConstruct"], items, {})
+
     def _promoted(self, operands: Sequence[Any]) -> list[Value | None]:
         dtypes: list[Any] = []
         for x in operands:
             if isinstance(x, Tensor):
+                require_tensor(x)
                 dtypes.append(_WEAK[kind_of(x.dtype)] if x.weak else x.dtype)
             elif x.__class__ in (bool, int, float, complex):
                 dtypes.append(x)  # exactly these are weak to NumPy, an `IntEnum` is not
@@ -735,6 +754,18 @@ class Recorder:
                 product = ops.multiply(product, np.asarray([coefficient], np.int64))
             total = product if total is None else ops.add(total, product)
         return total
+
+
+def require_tensor(x: Tensor) -> None:
+    """Raise `DTypeError` for a symbolic value that is a sequence or an optional."""
+    if not x.value.is_tensor:
+        how = (
+            "sequence_at(x, position)" if x.dtype.kind == "sequence" else "optional_get_element(x)"
+        )
+        raise DTypeError(
+            f"{where()}expected a tensor, got {x.dtype} ({source_line()}); take a tensor out of it "
+            f"with ops.{how}"
+        )
 
 
 _WEAK: dict[str, Any] = {"b": False, "i": 0, "u": 0, "f": 0.0, "c": 0j}

@@ -11,7 +11,7 @@ import numpy as np
 from graphctx.builder import constant_key
 from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
-from graphctx.spec import Dim, dtype_name, is_extended, shape_text
+from graphctx.spec import ContainerType, Dim, TensorSpec, dtype_name, is_extended
 
 
 def graph_text(graph: CallGraph) -> str:
@@ -39,9 +39,7 @@ def graph_text(graph: CallGraph) -> str:
             name = selector.node.name if selector.node.kind == "context" else ref(selector)
             rows.append((f"{ids[node]} = select {name} {{{arms}}}", node.path))
     width = min(max((len(text) for text, _ in rows), default=0), 76)
-    inputs = ", ".join(
-        f"{v.node.name}: {dtype_name(v.dtype)}{shape_text(v.shape)}" for v in graph.inputs
-    )
+    inputs = ", ".join(f"{v.node.name}: {v.spec}" for v in graph.inputs)
     if graph.seed is not None:
         inputs += f"{', ' if inputs else ''}{graph.seed.node.name}: seed"
     head = f"graph {graph.name} ({inputs})"
@@ -102,11 +100,14 @@ def attr_text(value: Any) -> str:
     """An attribute as it is printed."""
     if isinstance(value, float):
         return f"{value:.7g}" if value == value else "nan"
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.size > 8:
+        digest = hashlib.blake2b(repr(constant_key(value)).encode(), digest_size=4).hexdigest()
+        return f"[{value.size} items {digest}]"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(attr_text(item) for item in value)}]"
     if isinstance(value, np.dtype):
         return dtype_name(value)
-    if isinstance(value, (str, Dim)):
+    if isinstance(value, (str, Dim, TensorSpec, ContainerType)):
         return str(value)
     return repr(value)
 

@@ -66,8 +66,10 @@ from graphctx.paths import (
     restrict,
 )
 from graphctx.spec import (
+    ContainerType,
     Dim,
     TensorSpec,
+    joined_dtype,
     joined_shape,
     kind_of,
     same_shape,
@@ -265,7 +267,7 @@ class Tracer(Recorder):
                     raise TraceError(f"two inputs are named {label!r}")
                 unique, count = f"{label}_{count}", count + 1
             taken.add(unique)
-            spec = leaf if isinstance(leaf, TensorSpec) else TensorSpec(leaf.shape, leaf.dtype)
+            spec = _spec_of(leaf, unique)
             value = self.builder.input(spec, unique)
             values.append(value)
             for axis, dim in enumerate(spec.shape):
@@ -533,7 +535,8 @@ class Tracer(Recorder):
         ]
         weak = {isinstance(item, Tensor) and item.weak for item in items}
         for arm in arms[1:]:
-            if arm.dtype != arms[0].dtype or joined_shape(arm.shape, arms[0].shape) is None:
+            apart = joined_dtype(arm.dtype, arms[0].dtype) is None
+            if apart or joined_shape(arm.shape, arms[0].shape) is None:
                 raise Unmergeable(decision)
         if len(weak) > 1:
             raise Unmergeable(decision)
@@ -902,7 +905,24 @@ def _returns_nothing(tree: Tree) -> bool:
 
 
 def _is_spec(value: Any) -> bool:
-    return isinstance(value, (TensorSpec, np.ndarray))
+    return isinstance(value, (TensorSpec, ContainerType, np.ndarray))
+
+
+def _spec_of(leaf: Any, name: str) -> TensorSpec:
+    """The spec of an input that a trace is given a spec, a type or an array for."""
+    if isinstance(leaf, np.ndarray):
+        return TensorSpec(leaf.shape, leaf.dtype)
+    spec = TensorSpec((), leaf) if isinstance(leaf, ContainerType) else leaf
+    kind: Any = spec.dtype
+    while isinstance(kind, ContainerType):
+        named = [dim for dim in kind.shape or () if isinstance(dim, Dim)]
+        if named:
+            raise TraceError(
+                f"input {name!r} is {spec}: what is in a sequence or an optional has sizes of its "
+                f"own; give a number instead of {named[0]}, or None for a size that may vary"
+            )
+        kind = kind.element
+    return spec
 
 
 def _is_output(value: Any) -> bool:

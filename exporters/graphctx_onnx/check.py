@@ -8,14 +8,14 @@ from typing import Any
 import onnx
 import onnx.checker
 import onnx.shape_inference
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto, helper
 
 from graphctx.errors import ExportError
 from graphctx.graph import Value
 from graphctx.spec import Dim, shape_text
 from graphctx_onnx.convert import Converted
 from graphctx_onnx.schemas import label
-from graphctx_onnx.tensors import ELEMENT_TYPES
+from graphctx_onnx.tensors import ELEMENT_TYPES, type_proto
 
 
 def check(path: str | os.PathLike[str], converted: Converted) -> None:
@@ -56,13 +56,23 @@ def infer(model: ModelProto) -> ModelProto:
             info = helper.make_tensor_value_info(proto.name, proto.data_type, proto.dims)
             bare.graph.input.append(info)
     for info in bare.graph.output:
-        info.type.tensor_type.ClearField("shape")
+        inside = info.type
+        while not inside.HasField("tensor_type"):
+            inside = getattr(inside, inside.WhichOneof("value")).elem_type
+        inside.tensor_type.ClearField("shape")
     return onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
 
 
 def _compare(value: Value, info: ValueInfoProto) -> None:
-    theirs = info.type.tensor_type
     where = label(value.node)
+    ours = type_proto(None, value.dtype, where)
+    if value.is_tensor != info.type.HasField("tensor_type"):
+        raise ExportError(f"{where}: graphctx infers {value.spec}, onnx infers {info.type}")
+    if not value.is_tensor:
+        if _tensor_types(ours) != _tensor_types(info.type):
+            raise ExportError(f"{where}: graphctx infers {value.spec}, onnx infers {info.type}")
+        return
+    theirs = info.type.tensor_type
     if theirs.elem_type != ELEMENT_TYPES[value.dtype]:
         names = {number: dtype for dtype, number in ELEMENT_TYPES.items()}
         other = names.get(theirs.elem_type, theirs.elem_type)
@@ -79,6 +89,18 @@ def _compare(value: Value, info: ValueInfoProto) -> None:
             f"{where}: graphctx infers the shape {shape_text(value.shape)}, "
             f"onnx infers [{', '.join(map(str, dims))}]"
         )
+
+
+def _tensor_types(proto: TypeProto) -> list[str | int]:
+    """The kinds of containers from outside in, then the element type of the tensors in them."""
+    found: list[str | int] = []
+    while not proto.HasField("tensor_type"):
+        kind = proto.WhichOneof("value")
+        if kind is None:
+            return found
+        found.append(kind)
+        proto = getattr(proto, kind).elem_type
+    return [*found, proto.tensor_type.elem_type]
 
 
 def _dim(dim: Any) -> int | str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.spec import dtype_name, is_extended, kind_of, shape_text
+from graphctx.spec import ContainerType, dtype_name, is_extended, kind_of, shape_text
 from graphctx_onnx.precision import Precision
 
 # Coarsest float dtype on the way -> (rtol, atol).
@@ -40,6 +40,8 @@ def tolerance_for(
     precision: Precision, dtype: Any, rtol: float | None, atol: float | None
 ) -> Tolerance:
     """Exact for all but floats, and for floats that are rounded nowhere; else by coarsest dtype."""
+    if isinstance(dtype, ContainerType):
+        dtype = dtype.tensor_dtype
     if precision.dtype is None or kind_of(dtype) != "f":
         return EXACTLY
     # bfloat16 has 3 binary digits fewer than float16, on which those of 2 bytes are laid out.
@@ -64,7 +66,9 @@ class Difference:
 
 
 def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
-    """Compare what onnxruntime computed with what the program did."""
+    """Compare what onnxruntime computed with what the program did: arrays, lists of them, None."""
+    if expected is None or actual is None or isinstance(expected, list):
+        return _containers(expected, actual, tolerance)
     expected, actual = np.asarray(expected), np.asarray(actual)
     if expected.dtype != actual.dtype:
         return Difference(
@@ -97,6 +101,27 @@ def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
     at = tuple(int(i) for i in np.unravel_index(int(np.argmax(apart - allowed)), apart.shape))
     problem = f"{_share(beyond)}, most {_instead(expected, actual, at)}"
     return Difference(problem, found.largest, found.relative)
+
+
+def _containers(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
+    """Compare sequences element by element; an empty optional is equal to another one."""
+    if expected is None or actual is None:
+        problem = "" if expected is actual else f"{_held(actual)} instead of {_held(expected)}"
+        return Difference(problem)
+    if not isinstance(actual, list) or len(actual) != len(expected):
+        return Difference(f"{_held(actual)} instead of {_held(expected)}", np.inf, np.inf)
+    found = [difference(a, b, tolerance) for a, b in zip(expected, actual, strict=True)]
+    for index, one in enumerate(found):
+        if one.problem:
+            return Difference(f"element {index}: {one.problem}", one.largest, one.relative)
+    largest = max((one.largest for one in found), default=0.0)
+    return Difference("", largest, max((one.relative for one in found), default=0.0))
+
+
+def _held(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"a sequence of {len(value)}" if isinstance(value, list) else "a tensor"
 
 
 def _unequal(expected: Any, actual: Any) -> Difference:

@@ -33,12 +33,13 @@ from graphctx_onnx.runtime_context import Encoding, encoding, lower_context
 from graphctx_onnx.schemas import (
     Schema,
     attributes_of,
+    choose_domains,
     choose_opset,
     ir_version,
     label,
     require_legal,
 )
-from graphctx_onnx.tensors import attribute, byte_size, element_type, header, tensor, value_info
+from graphctx_onnx.tensors import attribute, byte_size, header, tensor, type_proto, value_info
 
 # Operators whose unused outputs stay named: onnxruntime demands all three of a training BatchNorm.
 _KEEP_OUTPUTS = frozenset({"BatchNormalization"})
@@ -164,10 +165,15 @@ class _Conversion:
         live = set(live_nodes(roots))
         self.nodes = [node for node in graph.nodes if node in live]
         for value in (value for node in self.nodes for value in node.outputs):
-            element_type(value.dtype, _what(value.node))
+            type_proto(None, value.dtype, _what(value.node))
         self.ops = [node for node in self.nodes if node.kind == "op"]
         self.opset = choose_opset(self.ops, opset)
-        self.schemas = {node: require_legal(node, self.opset) for node in self.ops}
+        self.opsets = choose_domains(self.ops, self.opset)
+        self.schemas = {
+            node: require_legal(node, self.opsets[node.op.domain])
+            for node in self.ops
+            if node.op is not None
+        }
         self.used = {v for node in self.nodes for v in node.operands if v is not None}
         self.used.update(roots)
         self.model = ModelProto()
@@ -186,7 +192,8 @@ class _Conversion:
         self._value_infos(made)
         dtypes = {value.dtype for node in self.nodes for value in node.outputs}
         self.model.ir_version = ir_version(self.opset, dtypes)
-        self.model.opset_import.add(domain="", version=self.opset)
+        for domain, version in self.opsets.items():
+            self.model.opset_import.add(domain=domain, version=version)
         metadata.annotate(self.model, self.graph, signature)
         return Converted(
             self.model, self.data, self.graph, self.names, signature, self.opset, self.count
@@ -329,7 +336,10 @@ class _Conversion:
 
     def _node(self, into: GraphProto, node: Node) -> None:
         schema = self.schemas[node]
+        assert node.op is not None
         proto = into.node.add(op_type=node.name)
+        if node.op.domain:
+            proto.domain = node.op.domain
         proto.name = self.taken.claim(join(node.path, node.name))
         proto.input.extend("" if v is None else self.names[v] for v in node.operands)
         while proto.input and not proto.input[-1]:

@@ -22,7 +22,7 @@ from graphctx_onnx.metadata import load
 from graphctx_onnx.precision import precision_of, precisions
 from graphctx_onnx.schemas import label
 from graphctx_onnx.sessions import OFF, open_session, run
-from graphctx_onnx.tensors import ELEMENT_TYPES
+from graphctx_onnx.tensors import type_proto
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _add_outputs(model: ModelProto, converted: Converted) -> dict[str, Value]:
             wanted[name] = value
             if name not in outputs:
                 info = model.graph.output.add(name=name)
-                info.type.tensor_type.elem_type = ELEMENT_TYPES[value.dtype]
+                info.type.CopyFrom(type_proto(None, value.dtype, name))
     kept = [info for info in model.graph.value_info if info.name not in wanted]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.graph import CallGraph, Node, Value
-from graphctx.spec import kind_of
+from graphctx.spec import ContainerType, kind_of
 
 # Operators that give equal bits everywhere: they move elements, work on integers or bools, or are
 # rounded as IEEE 754 prescribes.
@@ -23,7 +23,11 @@ EXACT = frozenset(
         "And", "Or", "Xor", "Not", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr",
         "BitwiseXor", "BitwiseNot", "BitCast", "Add", "Sub", "Mul", "Div", "Sqrt", "ArgMax",
         "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool", "MaxUnpool",
-        "MaxRoiPool", "CenterCropPad",
+        "MaxRoiPool", "CenterCropPad", "SequenceEmpty",
+        "SequenceConstruct", "SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength",
+        "SplitToSequence", "ConcatFromSequence", "Optional", "OptionalHasElement",
+        "OptionalGetElement", "NonMaxSuppression", "ArrayFeatureExtractor", "Binarizer",
+        "CategoryMapper", "Imputer", "LabelEncoder", "OneHotEncoder",
     }
 )  # fmt: skip
 
@@ -36,7 +40,9 @@ STEPS = frozenset(
         "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Floor", "Ceil", "Round",
         "Sign", "Mod", "ArgMax", "ArgMin", "TopK", "NonZero", "Unique", "Hardmax", "IsInf",
         "IsNaN", "QuantizeLinear", "DynamicQuantizeLinear", "NonMaxSuppression", "MaxPool",
-        "RoiAlign", "MaxRoiPool", "GridSample",
+        "RoiAlign", "MaxRoiPool", "GridSample", "Compress", "Binarizer", "Imputer", "LabelEncoder",
+        "OneHotEncoder", "LinearClassifier", "SVMClassifier", "SVMRegressor", "TreeEnsemble",
+        "TreeEnsembleClassifier", "TreeEnsembleRegressor",
     }
 )  # fmt: skip
 
@@ -72,19 +78,25 @@ def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
     if node.op is not None and not _is_exact(node):
-        rounded += [v.dtype for v in _floats(node)]
+        rounded += [_dtype(v) for v in _floats(node)]
         if any(map(_is_rounded_attribute, (node.op.defaults | node.attrs).values())):
             rounded.append(np.dtype("float32"))
     found = []
     for output in node.outputs:
-        own = [output.dtype] if rounded and _is_float(output) else []
+        own = [_dtype(output)] if rounded and _is_float(output) else []
         coarsest = min([*rounded, *own], key=lambda dtype: dtype.itemsize, default=None)
         found.append(Precision(coarsest, stepped))
     return found
 
 
 def _is_float(value: Value) -> bool:
-    return value.dtype is not None and kind_of(value.dtype) == "f"
+    return value.dtype is not None and kind_of(_dtype(value)) == "f"
+
+
+def _dtype(value: Value) -> np.dtype[Any]:
+    """The dtype of a tensor, or of those in a sequence or an optional."""
+    found: Any = value.dtype
+    return found.tensor_dtype if isinstance(found, ContainerType) else found
 
 
 def _floats(node: Node) -> list[Value]:
@@ -93,7 +105,7 @@ def _floats(node: Node) -> list[Value]:
 
 
 def _is_exact(node: Node) -> bool:
-    floats = [value.dtype.itemsize for value in _floats(node)]
+    floats = [_dtype(value).itemsize for value in _floats(node)]
     if not floats:
         return True
     if node.name == "Mul" and any(v is not None and v.node.name == "Div" for v in node.operands):

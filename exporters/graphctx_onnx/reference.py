@@ -42,15 +42,20 @@ class Reference:
             )
         else:
             nest, state = self.program(*arguments, **seed, **trial.context), {}
-        return [np.asarray(leaf) for leaf in _leaves(structure, nest)], dict(state)
+        return [_array(leaf) for leaf in _leaves(structure, nest)], dict(state)
 
     def _interpret(self, trial: Trial) -> tuple[list[Any], dict[str, Any]]:
         known = interpret(
             self.graph, trial.feeds, seed=trial.seed, state=trial.state, context=trial.context
         )
         returns = self.graph.returns
-        outputs = [np.asarray(known[value]) for value in returns.values]
+        outputs = [_array(known[value]) for value in returns.values]
         return outputs, {path: known[value] for path, (_, value) in returns.state.items()}
+
+
+def _array(result: Any) -> Any:
+    """A result as an array; sequences and empty optionals as they are."""
+    return result if result is None or isinstance(result, list) else np.asarray(result)
 
 
 def _leaves(structure: Structure, nest: Any) -> Iterator[Any]:

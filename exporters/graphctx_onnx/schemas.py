@@ -18,14 +18,15 @@ from onnx.defs import OpSchema
 
 from graphctx.errors import ExportError
 from graphctx.graph import Node
-from graphctx.ops.table import OPSET, OUTPUTS
-from graphctx.spec import dtype_name, is_storage
+from graphctx.ops.table import ML_DOMAIN, ML_OPSET, OPSET, OUTPUTS
+from graphctx.spec import ContainerType, dtype_name, is_storage
 from graphctx_onnx.names import join, sentence
 from graphctx_onnx.tensors import type_text
 
 FIRST_OPSET = 18  # from here on reductions take their axes as operands, as graphctx has them
 LAST_OPSET = OPSET
 DEFAULT_OPSET = 23
+OLDEST_ML_OPSET = 3  # from here on tree ensembles also take tensors of doubles
 
 # The last opset at which onnxruntime 1.32 has a kernel, of operators that it has none for later on.
 LAST_WITH_KERNEL = {"MaxRoiPool": 21, "RoiAlign": 21}
@@ -76,10 +77,10 @@ def _slot(formals: tuple[Formal, ...], slot: int) -> Formal | None:
 
 
 @functools.cache
-def schema_of(name: str, opset: int) -> Schema | None:
+def schema_of(name: str, opset: int, domain: str = "") -> Schema | None:
     """ONNX's schema of an operator at an opset; None where ONNX has no such operator."""
     try:
-        found = onnx.defs.get_schema(name, opset)
+        found = onnx.defs.get_schema(name, opset, domain)
     except onnx.defs.SchemaError:
         return None
     if found.deprecated:
@@ -149,9 +150,9 @@ def _equal(default: Any, value: Any) -> bool:
 
 
 def fault(node: Node, opset: int) -> str | None:
-    """What is wrong with a node at an opset; None if it is legal."""
+    """What is wrong with a node at an opset of its operator's domain; None if it is legal."""
     assert node.op is not None
-    schema = schema_of(node.name, opset)
+    schema = schema_of(node.name, opset, node.op.domain)
     if schema is None:
         return f"ONNX has no operator {node.name} at opset {opset}"
     if node.op.since > opset:
@@ -194,7 +195,7 @@ def _type_fault(
     if not formal.homogeneous or formal.type_name.startswith("tensor("):
         return None
     first = bound.setdefault(formal.type_name, dtype)
-    if first != dtype:
+    if type_text(first) != type_text(dtype):
         return (
             f"{node.name} needs one dtype for {formal.type_name}, got {dtype_name(first)} "
             f"and {dtype_name(dtype)}"
@@ -204,7 +205,8 @@ def _type_fault(
 
 def needed_opset(node: Node) -> int | None:
     """The lowest opset at which a node is legal; None if no opset has it."""
-    for opset in range(FIRST_OPSET, LAST_OPSET + 1):
+    ours = node.op is None or not node.op.domain
+    for opset in range(FIRST_OPSET, LAST_OPSET + 1) if ours else range(1, ML_OPSET + 1):
         if fault(node, opset) is None:
             return opset
     return None
@@ -218,7 +220,8 @@ def require_legal(node: Node, opset: int) -> Schema:
     """
     problem = fault(node, opset)
     if problem is None:
-        schema = schema_of(node.name, opset)
+        assert node.op is not None
+        schema = schema_of(node.name, opset, node.op.domain)
         assert schema is not None
         return schema
     needed = needed_opset(node)
@@ -258,10 +261,36 @@ def choose_opset(nodes: list[Node], asked: int | None) -> int:
         return int(asked)
     opset = min([DEFAULT_OPSET, *(LAST_WITH_KERNEL.get(n.name, DEFAULT_OPSET) for n in nodes)])
     for node in nodes:
+        if node.op is None or node.op.domain:
+            continue
         if fault(node, opset) is not None:
             later = range(opset + 1, LAST_OPSET + 1)
             opset = next((n for n in later if fault(node, n) is None), opset)
     return opset
+
+
+def choose_domains(nodes: list[Node], opset: int) -> dict[str, int]:
+    """The opset of every domain: that of ONNX proper, and the first that all others agree on.
+
+    Raises:
+        ExportError: no opset of a domain has all of its operators.
+    """
+    found = {"": opset}
+    others = [node for node in nodes if node.op is not None and node.op.domain]
+    if others:
+        choices = range(OLDEST_ML_OPSET, ML_OPSET + 1)
+        legal = [n for n in choices if all(fault(node, n) is None for node in others)]
+        for node in () if legal else others:
+            needed = needed_opset(node)
+            require_legal(node, OLDEST_ML_OPSET if needed is None else needed)
+        if not legal:
+            texts = ", ".join(sorted({f"{n.name} of opset {needed_opset(n)}" for n in others}))
+            raise ExportError(
+                f"{label(others[0])}: no opset of {ML_DOMAIN} has all of its operators here: "
+                f"{texts}; export them as programs of their own"
+            )
+        found[ML_DOMAIN] = legal[0]
+    return found
 
 
 _FORMATS = {"float4_e2m1": 11, "float8_e8m0": 12, "int2": 13, "uint2": 13, "int4": 10, "uint4": 10}
@@ -274,5 +303,6 @@ def ir_version(opset: int, dtypes: Iterable[Any] = ()) -> int:
     Formats 11 to 14 only add element types; 10 adds metadata of nodes.
     """
     oldest = 8 if opset < 19 else 9 if opset < 21 else 10
-    needed = [_FORMATS.get(dtype_name(d), 9) for d in dtypes if d is not None and is_storage(d)]
+    inside = [d.tensor_dtype if isinstance(d, ContainerType) else d for d in dtypes]
+    needed = [_FORMATS.get(dtype_name(d), 9) for d in inside if d is not None and is_storage(d)]
     return max(oldest, *needed) if needed else oldest

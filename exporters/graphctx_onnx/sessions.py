@@ -61,12 +61,12 @@ def open_session(path: str | os.PathLike[str], level: str) -> onnxruntime.Infere
 def run(
     session: onnxruntime.InferenceSession, names: Sequence[str], feeds: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Run a model; returns output name -> array.
+    """Run a model; returns output name -> array; a list of them for a sequence.
 
     Raises:
         RefusedError: gives onnxruntime's message and the node.
     """
-    feeds = {name: np.asarray(array, order="C") for name, array in feeds.items()}
+    feeds = {name: _fed(value) for name, value in feeds.items()}
     ports = [*session.get_inputs(), *session.get_outputs()]
     try:
         if any(port.type in _EXTENDED for port in ports):
@@ -79,6 +79,13 @@ def run(
             "if the model takes only some sizes or inputs, name them: sizes={...} or inputs=..."
         )
         raise _refused(session._model_path, error, advice) from error
+
+
+def _fed(value: Any) -> Any:
+    """A value as onnxruntime takes it: an array, a list of them, or None."""
+    if isinstance(value, list):
+        return [np.asarray(array, order="C") for array in value]
+    return None if value is None else np.asarray(value, order="C")
 
 
 _EXTENDED = {type_text(dtype): dtype for dtype in DTYPES.values() if is_extended(dtype)}

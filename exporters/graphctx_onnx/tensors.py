@@ -6,11 +6,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, TensorProto, TensorShapeProto, ValueInfoProto
+from onnx import AttributeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto
 from onnx.defs import OpSchema
 
 from graphctx.errors import ExportError
-from graphctx.spec import EXTENDED, Dim, as_dtype, bits_of, dtype_name, is_extended, kind_of
+from graphctx.spec import (
+    EXTENDED,
+    ContainerType,
+    Dim,
+    SequenceType,
+    TensorSpec,
+    as_dtype,
+    bits_of,
+    dtype_name,
+    is_extended,
+    kind_of,
+)
 
 ELEMENT_TYPES: dict[np.dtype[Any], int] = {
     np.dtype("bool"): TensorProto.BOOL,
@@ -67,7 +78,11 @@ def element_type(dtype: Any, where: str) -> int:
 
 
 def type_text(dtype: Any) -> str:
-    """The type as operator schemas spell it, `tensor(float)`; empty where ONNX lacks it."""
+    """The type as operator schemas spell it, `seq(tensor(float))`; empty where ONNX lacks it."""
+    if isinstance(dtype, ContainerType):
+        inner = type_text(dtype.element)
+        word = "seq" if isinstance(dtype, SequenceType) else "optional"
+        return f"{word}({inner})" if inner else ""
     return _TYPE_TEXTS.get(dtype, "")
 
 
@@ -145,19 +160,42 @@ def tensor(name: str, array: np.ndarray[Any, Any], where: str) -> TensorProto:
 
 
 def value_info(name: str, shape: Sequence[Any], dtype: Any, where: str) -> ValueInfoProto:
-    """Name, element type and shape of a value: sizes as numbers, as text, or unknown ones empty."""
-    info = ValueInfoProto()
-    info.name = name
-    tensor_type = info.type.tensor_type
-    tensor_type.elem_type = element_type(dtype, where)
-    tensor_type.shape.CopyFrom(TensorShapeProto())
-    for dim in shape:
-        entry = tensor_type.shape.dim.add()
-        if not isinstance(dim, Dim):
-            entry.dim_value = int(dim)
-        elif not dim.is_unknown:
-            entry.dim_param = str(dim)
+    """Name and type of a value."""
+    info = ValueInfoProto(name=name)
+    info.type.CopyFrom(type_proto(shape, dtype, where))
     return info
+
+
+def type_proto(shape: Sequence[Any] | None, dtype: Any, where: str) -> TypeProto:
+    """A type: element type and shape, whose sizes are numbers, text, or unknown ones empty.
+
+    Args:
+        shape: None where not even the number of dimensions is known.
+        dtype: of a tensor, or the type of a sequence or an optional.
+        where: what the value is, for errors.
+
+    Raises:
+        ExportError: ONNX lacks it.
+    """
+    proto = TypeProto()
+    if isinstance(dtype, ContainerType):
+        inside = type_proto(dtype.shape, dtype.element, where)
+        is_sequence = isinstance(dtype, SequenceType)
+        outer = proto.sequence_type if is_sequence else proto.optional_type
+        outer.elem_type.CopyFrom(inside)
+        return proto
+    proto.tensor_type.elem_type = element_type(dtype, where)
+    if shape is None:
+        return proto
+    proto.tensor_type.shape.CopyFrom(TensorShapeProto())
+    for dim in shape:
+        entry = proto.tensor_type.shape.dim.add()
+        if isinstance(dim, Dim):
+            if not dim.is_unknown:
+                entry.dim_param = str(dim)
+        elif dim is not None:
+            entry.dim_value = int(dim)
+    return proto
 
 
 def attribute(name: str, value: Any, kind: OpSchema.AttrType, where: str) -> AttributeProto:
@@ -185,6 +223,9 @@ def attribute(name: str, value: Any, kind: OpSchema.AttrType, where: str) -> Att
             proto.floats.extend(float(item) for item in value)
         elif kind == types.STRINGS:
             proto.strings.extend(_encoded(item) for item in value)
+        elif kind == types.TYPE_PROTO:
+            spec = TensorSpec((), value) if isinstance(value, ContainerType) else value
+            proto.tp.CopyFrom(type_proto(spec.shape, spec.dtype, where))
         elif kind == types.TENSOR:
             proto.t.CopyFrom(tensor("", np.asarray(value), where))
         else:
@@ -192,7 +233,7 @@ def attribute(name: str, value: Any, kind: OpSchema.AttrType, where: str) -> Att
                 f"{where}: the attribute {name!r} holds {spelled.lower()}, which the ONNX "
                 f"exporter does not write"
             )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise ExportError(
             f"{where}: the attribute {name!r} should be {spelled.lower()}, got {value!r}"
         ) from error

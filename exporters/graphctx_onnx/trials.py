@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from graphctx.context import REQUIRED, UNSET
-from graphctx.errors import ExportError, listing, suggest
+from graphctx.errors import ExportError, InputError, listing, suggest
 from graphctx.graph import CallGraph, Node, Value
 from graphctx.paths import compared
+from graphctx.program import Converter
 from graphctx.spec import (
+    ContainerType,
     Dim,
     DimLike,
+    OptionalType,
     dtype_name,
     evaluate,
     is_extended,
@@ -206,7 +209,7 @@ def ranges_of(graph: CallGraph) -> dict[str, Range]:
     return {
         value.node.name: _range_of(value, graph)
         for value in graph.inputs
-        if kind_of(value.dtype) in "iu"
+        if value.is_tensor and kind_of(value.dtype) in "iu"
     }
 
 
@@ -264,20 +267,48 @@ def draw(
     words = _words(graph)
     feeds: Feeds = {}
     for value in graph.inputs:
+        name = value.node.name
+        if not value.is_tensor:
+            feeds[name] = _container(value.dtype, trial, rng, words)
+            continue
         shape = tuple(evaluate(dim, sizes) for dim in value.shape)
-        name, dtype = value.node.name, value.dtype
-        if kind_of(dtype) == "f":
-            feeds[name] = _floats(shape, trial, rng).astype(dtype)
-        elif kind_of(dtype) in "iu":
-            low, high = ranges[name].limits(dtype, sizes)
-            drawn = np.int64 if is_extended(dtype) else dtype
-            feeds[name] = rng.integers(low, high, shape, dtype=drawn).astype(dtype, copy=False)
-        elif kind_of(dtype) == "b":
-            feeds[name] = rng.random(shape) < 0.5
-        else:
-            picks = rng.integers(0, len(words), shape)
-            feeds[name] = np.asarray(np.asarray(words, object)[picks], object)
+        limits = ranges[name].limits(value.dtype, sizes) if name in ranges else (0, 64)
+        feeds[name] = _tensor(shape, value.dtype, limits, trial, rng, words)
     return feeds
+
+
+def _tensor(
+    shape: tuple[int, ...], dtype: Any, limits: tuple[int, int], trial: int, rng: Any,
+    words: Sequence[str],
+) -> Any:  # fmt: skip
+    if kind_of(dtype) == "f":
+        return _floats(shape, trial, rng).astype(dtype)
+    if kind_of(dtype) in "iu":
+        drawn = np.int64 if is_extended(dtype) else dtype
+        return rng.integers(*limits, shape, dtype=drawn).astype(dtype, copy=False)
+    if kind_of(dtype) == "b":
+        return rng.random(shape) < 0.5
+    picks = rng.integers(0, len(words), shape)
+    return np.asarray(np.asarray(words, object)[picks], object)
+
+
+def _container(kind: ContainerType, trial: int, rng: Any, words: Sequence[str]) -> Any:
+    """A sequence of a few tensors of different sizes; an optional that now and then is empty."""
+    if isinstance(kind, OptionalType):
+        if trial % 2:
+            return None
+        if isinstance(kind.element, ContainerType):
+            return _container(kind.element, trial, rng, words)
+        count = 1
+    else:
+        count = (3, 1, 2, 4)[trial % 4]
+    rank = int(rng.integers(1, 3))
+    tensors = []
+    for _ in range(count):
+        dims = (None,) * rank if kind.shape is None else kind.shape
+        sizes = tuple(int(rng.integers(1, 5)) if dim is None else int(dim) for dim in dims)
+        tensors.append(_tensor(sizes, kind.element, (0, 64), trial, rng, words))
+    return tensors[0] if isinstance(kind, OptionalType) else tensors
 
 
 def _floats(shape: tuple[int, ...], trial: int, rng: Any) -> Any:
@@ -337,6 +368,12 @@ def as_feeds(graph: CallGraph, given: Any) -> tuple[Feeds, Sizes]:
         name = value.node.name
         if name not in given:
             raise ExportError(f"inputs: {name!r} is missing")
+        if not value.is_tensor:
+            try:
+                feeds[name] = Converter(value)(given[name])
+            except InputError as error:
+                raise ExportError(f"inputs: {error}") from None
+            continue
         array = _as_array(name, given[name])
         if array.dtype != value.dtype or array.ndim != value.rank:
             raise ExportError(

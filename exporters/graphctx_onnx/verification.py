@@ -341,8 +341,11 @@ class Verification:
         if bad:
             raise VerificationError(self._mismatch(bad[0], trial))
         for output, value in found.expected.items():
-            array = np.asarray(value)
-            if kind_of(array.dtype) != "f" or array.size == 0 or np.isfinite(array).any():
+            arrays = [np.asarray(array) for array in _arrays(value)]
+            if not arrays or any(
+                kind_of(array.dtype) != "f" or array.size == 0 or np.isfinite(array).any()
+                for array in arrays
+            ):
                 self.finite.add(output)
             else:
                 self.infinite.setdefault(output, trial)
@@ -350,8 +353,9 @@ class Verification:
     def _rows(self, level: str, found: Run) -> list[Row]:
         rows = []
         for name, array in found.expected.items():
+            value = self.outputs.get(name) or self.states[name]
             tolerance = tolerance_for(
-                self._precision(name), np.asarray(array).dtype, self.limits.rtol, self.limits.atol
+                self._precision(name), value.dtype, self.limits.rtol, self.limits.atol
             )
             apart = difference(array, found.actual[name], tolerance)
             rows.append(Row(found.trial.sizes, found.trial.context, level, name, tolerance, apart))
@@ -433,5 +437,10 @@ class Verification:
             )
 
 
-def _has_non_finite(array: Any) -> bool:
-    return kind_of(array.dtype) == "f" and not np.isfinite(array).all()
+def _arrays(value: Any) -> list[Any]:
+    """The array, or those of a sequence or an optional."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _has_non_finite(value: Any) -> bool:
+    return any(kind_of(a.dtype) == "f" and not np.isfinite(a).all() for a in _arrays(value))

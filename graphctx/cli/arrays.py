@@ -131,10 +131,19 @@ def _native(array: np.ndarray[Any, Any], where: str) -> np.ndarray[Any, Any]:
 
 
 def named_outputs(program: Program, result: Any) -> Arrays:
-    """Output name -> array, of what a run of the program returned."""
+    """Output name -> array, of what a run of the program returned.
+
+    The tensors of a sequence are numbered, `y_0`, `y_1`; an empty optional has none.
+    """
     returns = program.graph.returns
+    found: Arrays = {}
     leaves = _leaves(returns.structure, result)
-    return {name: np.asarray(leaf) for name, leaf in zip(returns.names(), leaves, strict=True)}
+    for name, leaf in zip(returns.names(), leaves, strict=True):
+        if isinstance(leaf, list):
+            found.update({f"{name}_{i}": np.asarray(item) for i, item in enumerate(leaf)})
+        elif leaf is not None:
+            found[name] = np.asarray(leaf)
+    return found
 
 
 def _leaves(structure: Structure, nest: Any) -> Iterator[Any]:

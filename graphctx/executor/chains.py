@@ -134,4 +134,4 @@ def _is_little(statement: Statement) -> bool:
 
 
 def _is_view(node: Node) -> bool:
-    return node.op is not None and node.op.view
+    return node.op is not None and bool(node.op.view)

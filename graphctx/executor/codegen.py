@@ -355,6 +355,9 @@ class Emitter:
         owners = self.memory.owners
         borrowed = any(owner.node.kind != "op" for owner in owners[value])
         shared = sum(bool(owners[value] & owners[other]) for other in self.results) > 1
+        if not value.is_tensor:
+            self.namespace["copied"] = copied
+            return f"copied({name})"
         if value.rank == 0 or borrowed or shared:
             return f"np.array({name})"
         return name
@@ -373,6 +376,13 @@ class Emitter:
             pairs = zip(structure.data, children, strict=True)
             return "{" + ", ".join(f"{self._literal(k)}: {c}" for k, c in pairs) + "}"
         return f"{self.bind('t', structure.data)}({', '.join(children)})"
+
+
+def copied(value: Any) -> Any:
+    """A sequence or an optional whose arrays are shared with nothing."""
+    if isinstance(value, list):
+        return list(map(np.array, value))
+    return None if value is None else np.array(value)
 
 
 @paused()
@@ -433,6 +443,8 @@ def _check_input(
     sizes: dict[str, str],
 ) -> list[str]:
     """Lines that accept the usual array at once and send anything else to `convert`."""
+    if not value.is_tensor:
+        return [f"    {name} = {emitter.bind('convert', convert)}({name})"]
     tests = [f"{name}.__class__ is ndarray", f"{name}.dtype is {emitter.bind('d', value.dtype)}"]
     tests.append(f"{name}.ndim == {value.rank}")
     tests += [
@@ -442,6 +454,8 @@ def _check_input(
     ]
     function = emitter.bind("convert", convert)
     lines = [f"    if not ({' and '.join(tests)}):", f"        {name} = {function}({name})"]
+    if value.dtype == object:  # what is in such an array has to be looked at
+        lines = [f"    {name} = {function}({name})"]
     for axis, dim in enumerate(value.shape):
         if not isinstance(dim, Dim):
             continue

@@ -32,7 +32,8 @@ def interpret(
         context: argument name -> value; the argument's default where it is not given.
 
     Returns:
-        The array (or context value) of every value in the graph.
+        The array (or context value, list of a sequence, None of an empty optional) of every value
+        in the graph.
     """
     known: dict[Value, Any] = {}
     for node in graph.nodes:
@@ -73,11 +74,11 @@ def picked(node: Node, selected: Any) -> Value:
 
 
 def run_op(node: Node, operands: list[Any]) -> tuple[Any, ...]:
-    """Run one op's kernel; returns its outputs as arrays of the inferred dtypes."""
+    """Run one op's kernel; returns its outputs: tensors as arrays of the inferred dtypes."""
     assert node.op is not None
     result = node.op.kernel(*operands, **node.attrs)
     results = result if isinstance(result, tuple) else (result,)
     return tuple(
-        np.asarray(array, dtype=value.dtype)
+        np.asarray(array, dtype=value.dtype) if value.is_tensor else array
         for array, value in zip(results, node.outputs, strict=True)
     )

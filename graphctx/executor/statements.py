@@ -132,6 +132,9 @@ class Memory:
         if node.kind == "select":
             arms = [v for v in statement.operands[1:] if v is not None]
             return frozenset().union(*(self.owners[v] for v in arms))
+        if node.op is not None and node.op.view == "any":
+            taken = [v for v in statement.operands if v is not None]
+            return frozenset([value]).union(*(self.owners[v] for v in taken))
         if node.op is not None and node.op.view:
             first = statement.operands[0]
             assert first is not None

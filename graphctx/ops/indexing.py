@@ -29,7 +29,8 @@ from graphctx.ops.shape import (
 )
 from graphctx.ops.table import (
     Inferred,
-    constant_ints,
+    count_of,
+    known_ints,
     normalize_axis,
     op,
     require_kind,
@@ -122,13 +123,19 @@ def _infer_slice(
     steps: Value | None = None,
 ) -> Inferred:
     start, end = known_dims(starts, "the starts"), known_dims(ends, "the ends")
-    step = (1,) * len(start) if steps is None else constant_ints(steps, "the steps")
-    along = range(len(start)) if axes is None else constant_ints(axes, "the axes")
-    if not len(start) == len(end) == len(step) == len(along):
-        raise ShapeError("needs as many starts as ends, axes and steps")
+    for given, what in ((axes, "axes"), (steps, "steps")):
+        if not len(start) == len(end) == (len(start) if given is None else count_of(given, what)):
+            raise ShapeError("needs as many starts as ends, axes and steps")
+    step = (1,) * len(start) if steps is None else known_ints(steps)
+    along = range(len(start)) if axes is None else known_ints(axes)
+    if along is None:
+        return tuple(Dim.unknown() for _ in data.shape), data.dtype
     shape = list(data.shape)
     for i, axis in enumerate(normalize_axes(along, data.rank)):
-        shape[axis] = _slice_length(shape[axis], start[i], end[i], step[i])
+        by = None if step is None else step[i]
+        shape[axis] = (
+            Dim.unknown() if by is None else _slice_length(shape[axis], start[i], end[i], by)
+        )
     return tuple(shape), data.dtype
 
 
@@ -579,10 +586,14 @@ def _infer_trilu(input: Value, k: Value | None = None, *, upper: int = 1) -> Inf
 
 @op("Trilu", any_dtype=True, since=14, infer=_infer_trilu)
 def trilu_op(input: Any, k: Any = None, *, upper: int = 1) -> Any:
-    """The upper (or lower) triangle of the last two axes; zero elsewhere."""
+    """The upper (or lower) triangle of the last two axes; zero, or an empty string, elsewhere."""
     if input.ndim < 2:
         raise ValueError("needs a matrix")
-    return (np.triu if upper else np.tril)(input, 0 if k is None else int(k.reshape(())))
+    diagonal = 0 if k is None else int(k.reshape(()))
+    if input.dtype == object:
+        kept = (np.triu if upper else np.tril)(np.ones(input.shape[-2:], bool), diagonal)
+        return np.where(kept, input, "")
+    return (np.triu if upper else np.tril)(input, diagonal)
 
 
 def tril(x: Any, k: int = 0) -> Any:
@@ -619,9 +630,11 @@ def _infer_pad(
         raise ShapeError(f"the mode is constant, edge, reflect or wrap, got {mode!r}")
     if constant_value is not None and constant_value.dtype != data.dtype:
         raise DTypeError(f"the value needs the dtype {data.dtype}, got {constant_value.dtype}")
-    if axes is not None and axes.constant is None and axes.dims is None:
+    along = None if axes is None else known_ints(axes)
+    if axes is not None and along is None:
+        if count_of(pads, "pads") != 2 * count_of(axes, "axes"):
+            raise ShapeError("needs a pad before and after each axis")
         return tuple(Dim.unknown() for _ in data.shape), data.dtype
-    along = None if axes is None else constant_ints(axes, "the axes")
     shape = list(data.shape)
     for axis, (before, after) in _pad_axes(data.rank, known_dims(pads, "the pads"), along).items():
         shape[axis] = shape[axis] + before + after
@@ -776,11 +789,7 @@ def center_crop_pad(x: Any, shape: Any, *, axes: Any = None) -> Any:
 
 def _infer_one_hot(indices: Value, depth: Value, values: Value, *, axis: int = -1) -> Inferred:
     require_kind(indices, "iuf", "numbers as indices")
-    known = known_dims(depth, "the depth") if depth.dims is not None else None
-    if known is None:
-        if depth.constant is None:
-            raise ShapeError("the depth must be known while tracing")
-        known = (int(depth.constant.reshape(())),)
+    known = depth.dims or known_ints(depth) or (Dim.unknown(),)
     axis = normalize_axis(axis, indices.rank + 1)
     return (*indices.shape[:axis], known[0], *indices.shape[axis:]), values.dtype
 

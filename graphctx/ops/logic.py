@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from graphctx.ops.rules import (
     tensor,
 )
 from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
-from graphctx.spec import Dim, as_dtype, broadcast_shapes, kind_of
+from graphctx.spec import Dim, as_dtype, broadcast_shapes, is_extended, kind_of
 from graphctx.tensor import ArrayOperators, Tensor
 
 BOOL = np.dtype(bool)
@@ -285,7 +286,7 @@ def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:
     return x
 
 
-@op("Identity", any_dtype=True, since=1, infer=same, view=True, content=_first)
+@op("Identity", any_dtype=True, since=1, infer=same, view=True, content=_first, containers=[0])
 def identity(x: Any) -> Any:
     """`x` itself, as an operator of its own."""
     return x
@@ -304,25 +305,47 @@ def cast_op(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> An
     """The same values as another dtype; strings are parsed or printed."""
     to = as_dtype(to)
     if to == object:
-        texts = np.empty(x.shape, object)
-        texts.reshape(-1)[:] = [str(v) for v in x.reshape(-1)]
-        return texts
+        return _printed(x)
     if x.dtype == object:
         return _parsed(x, to)
     return x.astype(to)
 
 
+def _printed(x: Any) -> Any:
+    """Numbers as text, spelt as onnxruntime does: floats to 8 digits, bools as 1 and 0."""
+    texts = np.empty(x.size, object)
+    items = x.reshape(-1)
+    if x.dtype.kind == "b":
+        items = items.astype(np.int8)
+    elif is_extended(x.dtype):
+        items = items.astype(np.float32 if kind_of(x.dtype) == "f" else np.int8)
+    texts[:] = list(map(_float_text if kind_of(x.dtype) == "f" else str, items.tolist()))
+    return texts.reshape(x.shape)
+
+
+def _float_text(number: float) -> str:
+    if math.isfinite(number):
+        return f"{number:.8g}"
+    return "NaN" if number != number else "INF" if number > 0 else "-INF"
+
+
 def _parsed(texts: Any, to: np.dtype[Any]) -> Any:
-    read: Callable[[str], Any] = _parsed_int if kind_of(to) in "iu" else float
+    read: Callable[[str], Any] = _parsed_int if kind_of(to) in "iu" else _parsed_float
     numbers = [read(text) for text in texts.reshape(-1)]
     return np.asarray(numbers).astype(to).reshape(texts.shape)
 
 
+def _parsed_float(text: str) -> float:
+    if "_" in text:  # which Python takes for digits in groups
+        raise ValueError(f"could not convert string to float: {text!r}")
+    return float(text)
+
+
 def _parsed_int(text: str) -> int:
     try:
-        return int(text)
+        return int(text) if "_" not in text else int(_parsed_float(text))
     except ValueError:
-        return int(float(text))
+        return int(_parsed_float(text))
 
 
 _dtype = functools.lru_cache(maxsize=256)(as_dtype)

@@ -13,24 +13,27 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from graphctx.context import current, current_seed, fresh_seed
-from graphctx.errors import ShapeError, TraceError
+from graphctx.errors import DTypeError, ShapeError, TraceError
 from graphctx.graph import Value
+from graphctx.ops.activations import softmax
 from graphctx.ops.blocks import aligned
 from graphctx.ops.elementwise import abs as absolute
 from graphctx.ops.elementwise import clip, div_op, mod_op, sqrt
+from graphctx.ops.indexing import slice_op
 from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
-from graphctx.ops.reductions import reduce_prod_op
-from graphctx.ops.shape import range_op, reshape_op
+from graphctx.ops.reductions import cumulative_sum, reduce_prod_op
+from graphctx.ops.reductions import sum as sum_of
+from graphctx.ops.shape import concat, expand_dims, known_dims, range_op, reshape_op
 from graphctx.ops.shape import shape as shape_of
-from graphctx.ops.table import TABLE, Inferred, constant_ints, op, require_kind
-from graphctx.spec import Dim
-from graphctx.tensor import ArrayOperators, Tensor
+from graphctx.ops.table import TABLE, Inferred, op, require_kind
+from graphctx.spec import Dim, as_dtype, dtype_name, kind_of
+from graphctx.tensor import ArrayOperators, Tensor, require_tensor
 
 _BLOCK = 1 << 15  # elements that stay in the cache while they are hashed
 _MASK = 0xFFFFFFFF
@@ -127,9 +130,7 @@ def _bits_tensor(shape: Tensor, seed: Tensor, key: int, second: int = 0) -> Any:
 
 def _infer(dtype: str) -> Callable[..., Inferred]:
     def infer(shape: Value, seed: Value, *, key: int) -> Inferred:
-        if shape.dims is not None:
-            return tuple(shape.dims), np.dtype(dtype)
-        return constant_ints(shape, "the shape of a random draw"), np.dtype(dtype)
+        return tuple(known_dims(shape, "the shape of a random draw")), np.dtype(dtype)
 
     return infer
 
@@ -262,6 +263,11 @@ def dropout_op(x, rate, seed, *, key, out=None):  # type: ignore[no-untyped-def]
 # -- what users call ------------------------------------------------------------------------------
 
 
+def key_of(text: str) -> int:
+    """The 64-bit key of a stream of random numbers that is known by a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
 def _draw() -> tuple[int, Any]:
     """(key, seed) of the next random draw of the running layer call."""
     frame = current.get()
@@ -272,8 +278,7 @@ def _draw() -> tuple[int, Any]:
     else:
         path, count = frame.path, frame.draws
         frame.draws += 1
-    digest = hashlib.blake2b(f"{path}:{count}".encode(), digest_size=8).digest()
-    key = int.from_bytes(digest, "little")
+    key = key_of(f"{path}:{count}")
     if frame is not None and frame.tracer is not None:
         return key, frame.tracer.seed()
     seed = current_seed()
@@ -350,6 +355,8 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
             raise ShapeError(f"dropout: a rate is in [0, 1], got {rate}")
     if isinstance(x, ArrayOperators):
         x = x.resolve()
+        if isinstance(x, Tensor):
+            require_tensor(x)
     else:
         x = np.asarray(x)
     if noise_shape is not None:
@@ -359,6 +366,88 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
     key, seed = _draw()
     rate = astype(rate, x.dtype) if isinstance(rate, ArrayOperators) else x.dtype.type(rate)
     return _recorded("dropout", x, rate, seed, key=key)
+
+
+# -- ONNX's own random operators ------------------------------------------------------------------
+
+_DRAWN = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike", "Bernoulli",
+          "Multinomial")  # fmt: skip
+
+
+def drawn(
+    name: str,
+    operands: Sequence[Any],
+    seed: Any,
+    key: int,
+    *,
+    dtype: Any = None,
+    shape: Sequence[int] = (),
+    low: float = 0.0,
+    high: float = 1.0,
+    mean: float = 0.0,
+    scale: float = 1.0,
+    sample_size: int = 1,
+) -> Any:
+    """What one of ONNX's random operators draws, in the operators of this module.
+
+    The distribution is ONNX's, the bits are not those of any other runtime, which ONNX leaves
+    open. A draw has 24 random bits (a normal one 64), whatever its dtype.
+
+    Args:
+        name: of the operator: `RandomUniform`, `RandomNormal`, their `Like`, `Bernoulli` or
+            `Multinomial`.
+        operands: of the operator; tensors or arrays.
+        seed: of the program.
+        key: of the stream; see `key_of`. Nodes with one key draw the same numbers.
+        dtype: of the result; float32, or the operand's, or int32 of `Multinomial`, by default.
+        shape: of the result, where no operand gives it.
+        low: least number of a uniform distribution.
+        high: bound of a uniform distribution.
+        mean: of a normal distribution.
+        scale: its standard deviation.
+        sample_size: how many classes `Multinomial` draws for each row.
+
+    Raises:
+        ShapeError, DTypeError: an unknown operator, or an operand that does not fit.
+    """
+    if name not in _DRAWN:
+        raise ShapeError(f"random operators are {', '.join(_DRAWN)}; got {name!r}")
+    if name == "Multinomial":
+        return _multinomial(operands[0], seed, key, sample_size, dtype or "int32")
+    x = operands[0] if operands else None
+    sizes = np.asarray(shape, np.int64).reshape(-1) if x is None else shape_of(x)
+    wanted = as_dtype(("float32" if x is None else x.dtype) if dtype is None else dtype)
+    if name == "Bernoulli":
+        assert x is not None
+        if kind_of(x.dtype) != "f":
+            raise DTypeError(f"probabilities are floats, got {dtype_name(x.dtype)}")
+        return astype(random_uniform_op(sizes, seed, key=key) < astype(x, "float32"), wanted)
+    if kind_of(wanted) != "f":
+        raise DTypeError(f"{name} draws floats, not {dtype_name(wanted)}: give it a dtype")
+    if name.startswith("RandomUniform"):
+        unit = random_uniform_op(sizes, seed, key=key)
+        factor, offset = np.float32(high) - np.float32(low), np.float32(low)
+    else:
+        unit = random_normal_op(sizes, seed, key=key)
+        factor, offset = np.float32(scale), np.float32(mean)
+    return astype(unit * factor + offset, wanted)
+
+
+def _multinomial(x: Any, seed: Any, key: int, count: int, dtype: Any) -> Any:
+    """Classes that are drawn by logarithms of their shares [N, classes]: [N, count]."""
+    if len(x.shape) != 2 or kind_of(x.dtype) != "f":
+        raise ShapeError("Multinomial takes a matrix of logarithms [N, classes]")
+    if as_dtype(dtype) not in (np.dtype(np.int32), np.dtype(np.int64)):
+        raise DTypeError(f"Multinomial draws int32 or int64, not {dtype_name(as_dtype(dtype))}")
+    ends = cumulative_sum(softmax(astype(x, "float32"), 1), axis=1)
+    rows = slice_op(shape_of(x), np.array([0]), np.array([1]))
+    sizes = concat([rows, np.array([count], np.int64)], axis=0)
+    unit = random_uniform_op(sizes, seed, key=key)
+    classes = slice_op(
+        ends, np.array([0]), np.array([-1]), np.array([1])
+    )  # the last takes the rest
+    beyond = greater_equal(expand_dims(unit, 2), expand_dims(classes, 1))
+    return astype(sum_of(astype(beyond, "int64"), axis=2), dtype)
 
 
 __all__ = [

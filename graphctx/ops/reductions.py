@@ -26,8 +26,8 @@ from graphctx.ops.elementwise import (
 )
 from graphctx.ops.logic import BOOL, astype
 from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
-from graphctx.ops.shape import known_dims, reshape
-from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
+from graphctx.ops.shape import reshape
+from graphctx.ops.table import Inferred, count_of, known_ints, normalize_axis, op, require_kind
 from graphctx.spec import Dim, is_extended, is_half, kind_of, size_of
 from graphctx.tensor import ArrayOperators, Tensor
 from graphctx.tensor import where as location
@@ -50,7 +50,10 @@ def _reduced(kinds: str) -> Callable[..., Inferred]:
         data: Value, axes: Value | None = None, *, keepdims: int = 1, noop_with_empty_axes: int = 0
     ) -> Inferred:
         require_kind(data, kinds, "a numeric dtype" if "i" in kinds else "a floating dtype")
-        given = () if axes is None else constant_ints(axes, "axes")
+        given = () if axes is None else known_ints(axes)
+        if given is None:
+            assert axes is not None
+            return _unknown(data, count_of(axes, "axes"), keepdims, noop_with_empty_axes)
         found = _axes_of(given, data.rank, noop_with_empty_axes)
         shape = tuple(
             1 if axis in found else dim
@@ -60,6 +63,18 @@ def _reduced(kinds: str) -> Callable[..., Inferred]:
         return shape, data.dtype
 
     return infer
+
+
+def _unknown(data: Value, count: int, keepdims: int, noop_with_empty_axes: int) -> Inferred:
+    """The output of a reduction of axes that only the data tells, of which there are so many."""
+    if not count:
+        count = 0 if noop_with_empty_axes else data.rank
+        if not count:
+            return data.shape, data.dtype
+    rank = data.rank if keepdims else data.rank - count
+    if rank < 0:
+        raise ShapeError(f"{count} axes of {data.rank}")
+    return tuple(Dim.unknown() for _ in range(rank)), data.dtype
 
 
 def _axes_of(given: Sequence[int], rank: int, noop_with_empty_axes: int) -> tuple[int, ...]:
@@ -303,7 +318,8 @@ def _infer_top_k(
 ) -> list[Inferred]:
     require_kind(x, "iuf", "a numeric dtype")
     axis = normalize_axis(axis, x.rank)
-    count = known_dims(k, "k")[0]
+    known = k.dims or known_ints(k)
+    count = known[0] if known else Dim.unknown()
     size = x.shape[axis]
     if not isinstance(count, Dim) and not isinstance(size, Dim) and count > size:
         raise ShapeError(f"k={count} of {size} elements along axis {axis}")

@@ -17,7 +17,15 @@ from graphctx.context import current
 from graphctx.errors import DTypeError, GraphctxError, TraceError
 from graphctx.ops.table import Op
 from graphctx.spec import Dim, TensorSpec, is_extended, is_half, kind_of
-from graphctx.tensor import ArrayOperators, Recorder, Tensor, extended_result, result_dtype, where
+from graphctx.tensor import (
+    ArrayOperators,
+    Recorder,
+    Tensor,
+    extended_result,
+    require_tensor,
+    result_dtype,
+    where,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -59,6 +67,9 @@ def _dispatch(
         # Beside a tensor, variables stay: a functional model keeps them by reference.
         args = [x.resolve() if isinstance(x, ArrayOperators) else x for x in args]
     if recorder_of(*args) is not None:
+        for x in args:
+            if isinstance(x, Tensor):
+                require_tensor(x)
         return symbolic(*args, **options)
     try:
         return eager(*args, **options)
@@ -134,6 +145,7 @@ _WEAK: dict[str, Any] = {"b": np.dtype(bool), "i": int, "u": int, "f": float, "c
 def dtype_of(x: Any) -> Any:
     """The dtype of an operand; `int`, `float` or `complex` where it is weak."""
     if isinstance(x, Tensor):
+        require_tensor(x)
         return _WEAK[kind_of(x.dtype)] if x.weak else x.dtype
     if isinstance(x, Dim):
         return int  # the Python integer that it is in an eager call

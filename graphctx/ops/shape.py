@@ -22,6 +22,8 @@ from graphctx.ops.table import (
     Inferred,
     common_dtype,
     constant_ints,
+    count_of,
+    known_ints,
     normalize_axis,
     op,
     require_rank,
@@ -294,7 +296,11 @@ def _infer_squeeze(data: Value, axes: Value | None = None) -> Inferred:
     if axes is None:
         drop = tuple(i for i, d in enumerate(data.shape) if not isinstance(d, Dim) and d == 1)
     else:
-        drop = normalize_axes(constant_ints(axes, "the axes"), data.rank)
+        known = known_ints(axes)
+        if known is None:
+            rank = data.rank - count_of(axes, "axes")
+            return tuple(Dim.unknown() for _ in range(rank)), data.dtype
+        drop = normalize_axes(known, data.rank)
     for axis in drop:
         if not may_be_same(data.shape[axis], 1):
             raise ShapeError(f"axis {axis} of size {data.shape[axis]} is not 1")
@@ -322,7 +328,10 @@ def squeeze(x: Any, axis: Any = None) -> Any:
 
 
 def _infer_unsqueeze(data: Value, axes: Value) -> Inferred:
-    new = constant_ints(axes, "the axes")
+    new = known_ints(axes)
+    if new is None:
+        rank = data.rank + count_of(axes, "axes")
+        return tuple(Dim.unknown() for _ in range(rank)), data.dtype
     rank = data.rank + len(new)
     new = normalize_axes(new, rank)
     old = iter(data.shape)
@@ -777,13 +786,12 @@ def size(data: Any) -> Any:
 
 
 def _scalar(value: Value, what: str) -> Any:
+    """The element of a scalar: a number, a dimension, or None where only data tells."""
     if value.rank:
         raise ShapeError(f"{what} needs to be a scalar, got {shape_text(value.shape)}")
     if value.dims is not None:
         return value.dims[0]
-    if value.constant is None:
-        raise ShapeError(f"{what} of a range must be known while tracing")
-    return value.constant.item()
+    return None if value.constant is None else value.constant.item()
 
 
 def _range_length(start: Any, limit: Any, delta: Any) -> DimLike:
@@ -804,6 +812,8 @@ def _range_length(start: Any, limit: Any, delta: Any) -> DimLike:
 def _infer_range(start: Value, limit: Value, delta: Value) -> Inferred:
     dtype = common_dtype((start, limit, delta))
     bounds = (_scalar(start, "start"), _scalar(limit, "limit"), _scalar(delta, "delta"))
+    if any(x is None or (isinstance(x, Dim) and x.is_unknown) for x in bounds):
+        return (Dim.unknown(),), dtype
     return (_range_length(*bounds),), dtype
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from graphctx.errors import DTypeError, GraphctxError, ShapeError
 from graphctx.graph import Node, Value
 from graphctx.spec import (
     Dim,
+    SequenceType,
     Shape,
     TensorSpec,
     broadcast_shapes,
@@ -35,10 +36,13 @@ from graphctx.spec import (
     is_storage,
     kind_of,
     shape_text,
+    size_of,
 )
 from graphctx.tensor import ArrayOperators, Tensor, result_dtype, where
 
 OPSET = 28  # the newest opset of the pinned onnx: operators follow its specification
+ML_DOMAIN = "ai.onnx.ml"
+ML_OPSET = 5  # that of ONNX's operators of classical machine learning
 
 OUTPUTS = "outputs"
 """The attribute of ours that says how many outputs a node has, where ONNX's last are optional.
@@ -54,7 +58,9 @@ class Op:
 
     Attributes:
         name: ONNX's operator name; lower case for operators that ONNX lacks.
-        since: first opset in which ONNX's operator means what the kernel does.
+        domain: of ONNX's operator: empty for those of ONNX proper, or `ML_DOMAIN`. Names are unique
+            in the whole table.
+        since: first opset of the domain in which ONNX's operator means what the kernel does.
         kernel: NumPy implementation: `kernel(*operands, **attrs)`. It takes bfloat16, too: the
             function that was decorated computes it in float32, and the result is rounded once.
         function: the function that was decorated.
@@ -69,7 +75,10 @@ class Op:
             `np_x` is `np.x`, `{zero}` a scalar of the output's dtype; `, out={out}` is left out
             where no buffer is free. Of several expressions each is elementwise on what the one
             before it made, `{_}`: `("np_dot({0}, {1})", "np_add({_}, {2}, out={out})")`.
-        view: whether the kernel may return a view of its first operand.
+        view: whether the kernel may return a view of its first operand, or of "any" of them: a
+            sequence of arrays that it was given counts as one.
+        containers: indices of the operands that may be sequences or optionals, which are lists and
+            None when they run; all others are tensors.
         local: how many of the last axes the output depends on in full, or a function of the node
             that returns it: 0 for elementwise operators, 1 for those along rows; None where it
             cannot be computed part by part. Parts of the output then come from the same parts of
@@ -91,11 +100,13 @@ class Op:
         kernel: Callable[..., Any],
         infer: Callable[..., Any],
         *,
+        domain: str,
         since: int,
         expand: Callable[..., Any] | None,
         ufunc: Any,
         inline: str | Callable[[Node], str | tuple[str, ...] | None] | None,
-        view: bool,
+        view: bool | Literal["any"],
+        containers: Sequence[int],
         any_dtype: bool,
         row_major: bool,
         local: int | Callable[[Node], int | None] | None,
@@ -106,15 +117,17 @@ class Op:
         functools.update_wrapper(self, kernel)
         self.name = name
         self.function = kernel
-        self.any_dtype = any_dtype or view
+        self.any_dtype = any_dtype or bool(view) or bool(containers)
         plain = self.any_dtype or ufunc is not None  # those of ml_dtypes round once, too
         self.kernel = kernel if plain else self._in_single(kernel)
         self.infer = infer
+        self.domain = domain
         self.since = since
         self.expand = expand
         self.ufunc = ufunc
         self.inline = inline
         self.view = view
+        self.containers = tuple(containers)
         self.row_major = row_major
         self.local = 0 if local is None and ufunc is not None else local
         self.promote = promote
@@ -141,13 +154,19 @@ class Op:
             raise self._explain(operands, attrs, error) from error
 
     def _apply(self, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
-        recorder = next((x.recorder for x in operands if isinstance(x, Tensor)), None)
+        inside = (x for i in self.containers for x in _items(operands, i))
+        recorder = next((x.recorder for x in (*operands, *inside) if isinstance(x, Tensor)), None)
         if recorder is not None:
             # Variables are resolved by the recorder: a functional model keeps them by reference.
             self._check(operands, attrs)
             return recorder.record(self, operands, attrs)
-        resolved = [x.resolve() if isinstance(x, ArrayOperators) else x for x in operands]
-        for x in resolved:
+        resolved = [
+            list(map(_resolved, x))
+            if i in self.containers and isinstance(x, (list, tuple))
+            else _resolved(x)
+            for i, x in enumerate(operands)
+        ]
+        for x in (*resolved, *(y for i in self.containers for y in _items(resolved, i))):
             if isinstance(x, Tensor):
                 recorder = x.recorder
             elif isinstance(x, Dim) and recorder is None:
@@ -160,6 +179,8 @@ class Op:
         arrays = [
             x
             if x is None or (i >= start and isinstance(x, (bool, int, float, np.generic)))
+            else list(map(_array, x))
+            if i in self.containers and isinstance(x, list)
             else _array(x)
             for i, x in enumerate(resolved)
         ]
@@ -253,6 +274,9 @@ class Op:
             ShapeError, DTypeError: the operands do not fit; the message shows op and operands.
         """
         try:
+            for index, value in enumerate(operands):
+                if value is not None and not value.is_tensor and index not in self.containers:
+                    raise DTypeError(f"operand {index} is a tensor, got {value.dtype}")
             inferred = self.infer(*operands, **attrs)
         except GraphctxError as error:
             shapes = ", ".join("none" if v is None else str(v.spec) for v in operands)
@@ -293,7 +317,12 @@ class Op:
         builder = Builder()
         try:
             self._check(operands, attrs)
-            values = [None if x is None else builder.constant(np.asarray(x)) for x in operands]
+            values = [
+                None if x is None
+                else _stand_in(builder, i, x) if i in self.containers
+                else builder.constant(np.asarray(x))
+                for i, x in enumerate(operands)
+            ]  # fmt: skip
             if self.promote is not None:
                 common = np.result_type(*(x for x in operands[self.promote :] if x is not None))
                 for value in values[self.promote :]:
@@ -305,9 +334,11 @@ class Op:
         except Exception:
             return error
         shapes = ", ".join(
-            "none" if x is None else f"{dtype_name(np.asarray(x).dtype)}{shape_text(np.shape(x))}"
+            "none" if x is None
+            else str(type_of(x)) if isinstance(x, list)
+            else f"{dtype_name(np.asarray(x).dtype)}{shape_text(np.shape(x))}"
             for x in operands
-        )
+        )  # fmt: skip
         return ShapeError(f"{where()}{self.name}({shapes}): {error}")
 
     def __reduce__(self) -> Any:
@@ -343,9 +374,34 @@ def _record(name: str) -> Op:
     return TABLE[name]
 
 
+def _resolved(x: Any) -> Any:
+    return x.resolve() if isinstance(x, ArrayOperators) else x
+
+
+def _items(operands: Sequence[Any], index: int) -> Sequence[Any]:
+    """The tensors in an operand that is given as a Python list."""
+    x = operands[index] if index < len(operands) else None
+    return x if isinstance(x, (list, tuple)) else ()
+
+
 def _array(x: Any) -> Any:
     array = np.asarray(x)
     return array.astype(object) if array.dtype.kind == "U" else array
+
+
+def type_of(arrays: Sequence[Any]) -> SequenceType:
+    """The type of a list of arrays, which is float32 where there are none."""
+    found = SequenceType(arrays[0].dtype if arrays else np.float32, empty=True)
+    for array in arrays:
+        found = found.joined(array.shape)
+    return found
+
+
+def _stand_in(builder: Any, index: int, x: Any) -> Value:
+    """An input of the shape and dtype, or of the type, of an operand."""
+    spec = TensorSpec((), type_of(x)) if isinstance(x, list) else TensorSpec(x.shape, x.dtype)
+    value: Value = builder.input(spec, f"x{index}")
+    return value
 
 
 class Table(Mapping[str, Op]):
@@ -377,11 +433,13 @@ def op(
     name: str,
     *,
     infer: Callable[..., Any],
+    domain: str = "",
     since: int = 1,
     expand: Callable[..., Any] | None = None,
     ufunc: Any = None,
     inline: str | Callable[[Node], str | tuple[str, ...] | None] | None = None,
-    view: bool = False,
+    view: bool | Literal["any"] = False,
+    containers: Sequence[int] = (),
     any_dtype: bool = False,
     row_major: bool = False,
     local: int | Callable[[Node], int | None] | None = None,
@@ -393,8 +451,9 @@ def op(
 
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
-            name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
-            any_dtype=any_dtype, row_major=row_major, local=local, promote=promote, content=content,
+            name, kernel, infer, domain=domain, since=since, expand=expand, ufunc=ufunc,
+            inline=inline, view=view, containers=containers, any_dtype=any_dtype,
+            row_major=row_major, local=local, promote=promote, content=content,
             multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)
@@ -486,15 +545,34 @@ def normalize_axis(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
+def known_ints(value: Value) -> tuple[int, ...] | None:
+    """The elements of an integer operand, where they are known before it runs."""
+    if value.constant is not None:
+        return tuple(int(v) for v in value.constant.reshape(-1))
+    if value.dims is not None and not any(isinstance(d, Dim) for d in value.dims):
+        return tuple(int(d) for d in value.dims)
+    return None
+
+
+def count_of(value: Value, what: str) -> int:
+    """The number of elements of an operand, which is what inference needs to know at least.
+
+    Raises:
+        ShapeError: it is not known.
+    """
+    count = size_of(value.shape)
+    if isinstance(count, Dim):
+        raise ShapeError(f"the number of {what} must be known while tracing")
+    return int(count)
+
+
 def constant_ints(value: Value | None, what: str) -> tuple[int, ...]:
     """The elements of an integer operand that inference needs to know.
 
     Raises:
         ShapeError: they are not constant.
     """
-    if value is not None:
-        if value.constant is not None:
-            return tuple(int(v) for v in value.constant.reshape(-1))
-        if value.dims is not None and not any(isinstance(d, Dim) for d in value.dims):
-            return tuple(int(d) for d in value.dims)
-    raise ShapeError(f"{what} must be known while tracing")
+    found = None if value is None else known_ints(value)
+    if found is None:
+        raise ShapeError(f"{what} must be known while tracing")
+    return found

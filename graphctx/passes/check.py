@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from graphctx.errors import GraphctxError
 from graphctx.graph import CallGraph, Node, Value, outcome_values
-from graphctx.spec import dtype_name, joined_shape, may_be_same, shape_text
+from graphctx.spec import TensorSpec, joined_dtype, joined_shape, may_be_same
 
 LEAVES = frozenset({"input", "context", "weight", "constant"})
 
@@ -79,8 +81,8 @@ def _check_op(graph: CallGraph, node: Node) -> None:
     if len(inferred) != len(node.outputs):
         raise _broken(graph, node, f"has {len(node.outputs)} outputs, not {len(inferred)}")
     for value, (shape, dtype) in zip(node.outputs, inferred, strict=True):
-        if value.dtype != dtype or joined_shape(value.shape, shape) is None:
-            now = f"{dtype_name(dtype)}{shape_text(shape)}"
+        if not _same_type(value.dtype, dtype) or joined_shape(value.shape, shape) is None:
+            now = TensorSpec(shape, dtype)
             raise _broken(graph, node, f"is recorded as {value.spec}, but inference gives {now}")
     if node.op.content is not None:
         twin = Node("op", node.name, node.operands, node.attrs, op=node.op)
@@ -99,8 +101,14 @@ def _check_select(graph: CallGraph, node: Node) -> None:
     if len(node.operands) != len(cases) + 1 or None in node.operands:
         raise _broken(graph, node, f"has {len(node.operands) - 1} arms for {len(cases)} cases")
     for _, arm in node.arms():
-        if arm.dtype != node.output.dtype or joined_shape(arm.shape, node.output.shape) is None:
+        apart = joined_shape(arm.shape, node.output.shape) is None
+        if apart or not _same_type(arm.dtype, node.output.dtype):
             raise _broken(graph, node, f"is {node.output.spec}, but has the arm {arm.spec}")
+
+
+def _same_type(a: Any, b: Any) -> bool:
+    """Whether dtypes are equal; what is in a sequence may be known more or less exactly."""
+    return bool(a == b) or joined_dtype(a, b) is not None
 
 
 def _name(graph: CallGraph, node: Node) -> str:

@@ -45,7 +45,7 @@ def fold_constants(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
     def transform(
         node: Node, operands: tuple[Value | None, ...], builder: Builder
     ) -> Sequence[Value] | None:
-        if node.kind != "op":
+        if node.kind != "op" or not all(value.is_tensor for value in node.outputs):
             return None
         known = known_elements(node)
         if known is not None:

@@ -16,7 +16,16 @@ from graphctx.builder import Builder
 from graphctx.graph import CallGraph, Node, Value
 from graphctx.ops.table import TABLE
 from graphctx.passes.uses import transformed
-from graphctx.spec import Dim, Shape, bits_of, digits_of, kind_of, same_dim, same_shape
+from graphctx.spec import (
+    Dim,
+    OptionalType,
+    Shape,
+    bits_of,
+    digits_of,
+    kind_of,
+    same_dim,
+    same_shape,
+)
 
 Operands = Sequence[Value]
 """On which a rule sees its node. A rule knows which ones its operators may lack (None)."""
@@ -437,3 +446,47 @@ def concat_of_one(node: Node, operands: Operands, builder: Builder) -> Value | N
     if full and len(full) < len(operands):
         return new(node, builder, "Concat", full, **node.attrs)
     return None
+
+
+# -- sequences and optionals ----------------------------------------------------------------------
+
+
+def built(value: Value | None, name: str) -> Node | None:
+    """The node of this operator that makes a value, if one does."""
+    found = None if value is None else value.node
+    return found if found is not None and found.kind == "op" and found.name == name else None
+
+
+@rule("SequenceAt")
+def element_of_known(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`SequenceAt(SequenceConstruct(x, y), 1) -> y`."""
+    made, position = built(operands[0], "SequenceConstruct"), operands[1].constant
+    if made is None or position is None:
+        return None
+    return made.operands[int(position.reshape(()))]
+
+
+@rule("SequenceLength")
+def length_of_known(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`SequenceLength(SequenceConstruct(x, y)) -> 2`."""
+    made = built(operands[0], "SequenceConstruct")
+    if made is None:
+        return None
+    return builder.constant(np.array(len(made.operands), np.int64), node.call)
+
+
+@rule("OptionalGetElement")
+def element_of_full(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`OptionalGetElement(Optional(x)) -> x`; of what is no optional, itself."""
+    made = built(operands[0], "Optional")
+    return operands[0] if made is None else made.operands[0] if made.operands else None
+
+
+@rule("OptionalHasElement")
+def known_to_be_full(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`OptionalHasElement(Optional(x)) -> True`; of an empty one, and of none, as well."""
+    made = built(operands[0], "Optional") if operands else None
+    if operands and made is None and isinstance(operands[0].dtype, OptionalType):
+        return None
+    full = bool(operands) and (made is None or bool(made.operands))
+    return builder.constant(np.array(full), node.call)

@@ -5,13 +5,17 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from graphctx_onnx.tensors import type_proto
 from onnx import helper, numpy_helper
 
 from graphctx.graph import CallGraph, Value
-from graphctx.ops.table import OUTPUTS, TABLE
+from graphctx.ops.table import ML_OPSET, OUTPUTS, TABLE, type_of
+from graphctx.spec import ContainerType, TensorSpec
 from tests.ops.case import Case
 
 OPSET = 23
+OPSET_OF_ML = 3
+OPSET_OF_ONNX = onnx.defs.onnx_opset_version()
 
 
 def element_type(dtype: Any) -> int:
@@ -24,6 +28,10 @@ def attribute(value: Any) -> Any:
     """An attribute as ONNX has it: dtypes as numbers, arrays as tensors."""
     if isinstance(value, np.dtype):
         return element_type(value)
+    if isinstance(value, TensorSpec):
+        return type_proto(value.shape, value.dtype, "")
+    if isinstance(value, ContainerType):
+        return type_proto((), value, "")
     return numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
 
 
@@ -34,7 +42,8 @@ def model_of(case: Case, dtypes: list[Any]) -> onnx.ModelProto:
         names.pop()
     outputs = [f"y{i}" for i in range(len(dtypes))]
     attrs = {name: attribute(v) for name, v in case.attrs.items() if name != OUTPUTS}
-    node = helper.make_node(case.op, names, outputs, **attrs)
+    domain = TABLE[case.op].domain
+    node = helper.make_node(case.op, names, outputs, domain=domain, **attrs)
     inputs, initializers = [], []
     for index, x in enumerate(case.operands):
         if x is None:
@@ -42,29 +51,37 @@ def model_of(case: Case, dtypes: list[Any]) -> onnx.ModelProto:
         if index in case.constant:
             initializers.append(numpy_helper.from_array(np.array(x, order="C"), f"x{index}"))
         else:
-            inputs.append(
-                helper.make_tensor_value_info(f"x{index}", element_type(x.dtype), x.shape)
-            )
+            inputs.append(value_info(f"x{index}", spec_of(x)))
     graph = helper.make_graph(
         [node],
         case.op,
         inputs,
         [
-            helper.make_tensor_value_info(name, element_type(dtype), None)
+            value_info(name, TensorSpec((), dtype), shaped=False)
             for name, dtype in zip(outputs, dtypes, strict=True)
         ],
         initializers,
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset_of(case))], ir_version=10
-    )
+    opsets = [helper.make_opsetid(domain, opset_of(case))]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+def value_info(name: str, spec: TensorSpec, *, shaped: bool = True) -> onnx.ValueInfoProto:
+    """A value of a tensor's or a container's type."""
+    return helper.make_value_info(name, type_proto(spec.shape if shaped else None, spec.dtype, ""))
+
+
+def spec_of(x: Any) -> TensorSpec:
+    """The spec of an array, or of a list of them."""
+    return TensorSpec((), type_of(x)) if isinstance(x, list) else TensorSpec(x.shape, x.dtype)
 
 
 def opset_of(case: Case) -> int:
     """The first opset from `OPSET` on that takes these operands and attributes."""
-    opset = max(OPSET, TABLE[case.op].since)
-    for later in range(opset, onnx.defs.onnx_opset_version() + 1):
-        schema = onnx.defs.get_schema(case.op, later)
+    record = TABLE[case.op]
+    opset = max(OPSET_OF_ML if record.domain else OPSET, record.since)
+    for later in range(opset, 1 + (ML_OPSET if record.domain else OPSET_OF_ONNX)):
+        schema = onnx.defs.get_schema(case.op, later, record.domain)
         attributes = {*schema.attributes, OUTPUTS}
         if len(case.operands) <= schema.max_input and set(case.attrs) <= attributes:
             return later

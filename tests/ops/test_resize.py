@@ -14,10 +14,11 @@ from onnx.backend.test.case import node as onnx_cases
 
 import graphctx as gx
 from graphctx import Layer, ops
+from graphctx.builder import Builder
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.resizing import COORDINATES, NEAREST_MODES
 from graphctx.ops.table import TABLE
-from graphctx.spec import TensorSpec
+from graphctx.spec import Dim, TensorSpec
 from tests.ops import onnxruntime_node
 from tests.ops.agreement import agree
 from tests.ops.build import random
@@ -351,6 +352,14 @@ def test_numbers_that_data_decides(function: Any, numbers: Any, tmp_path: Path) 
         lambda x, n: function(x, n) * 1, random((1, 2, 4, 4)), numbers, folder=tmp_path,
         verify=False,
     )  # fmt: skip
+
+
+def test_scales_that_only_data_tells_give_unknown_sizes() -> None:
+    builder = Builder()
+    x = builder.input(TensorSpec((1, 1, 3, 4)), "x")
+    scales = builder.input(TensorSpec((4,)), "scales")
+    [(shape, _)] = TABLE["Resize"].infer_outputs([x, None, scales], {})
+    assert all(isinstance(dim, Dim) and dim.is_unknown for dim in shape)
 
 
 def test_operands_without_elements_are_none() -> None:

@@ -1,6 +1,7 @@
 """Every operator of the table, on the cases in the modules `cases_*` of this folder."""
 
 import contextlib
+import dataclasses
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from graphctx.errors import DTypeError, ShapeError
 from graphctx.executor.interpret import interpret
 from graphctx.graph import CallGraph, Contexts, Returns, Value
 from graphctx.ops.table import OUTPUTS, TABLE, Op
-from graphctx.spec import Dim, TensorSpec, evaluate, is_static
+from graphctx.spec import Dim, OptionalType, SequenceType, TensorSpec, evaluate, is_static
 from graphctx.tensor import Recorder, Tensor
 from graphctx.tree import LEAF
 from tests.ops import onnxruntime_node
@@ -29,7 +30,8 @@ IDS: list[str] = []
 for _module in MODULES:
     for _case in importlib.import_module(f"tests.ops.{_module}").CASES:
         CASES.append(_case)
-        _dtype = next((str(x.dtype) for x in _case.operands if x is not None), "")
+        _operand = next((x for x in _case.operands if x is not None), "")
+        _dtype = "sequence" if isinstance(_operand, list) else str(getattr(_operand, "dtype", ""))
         IDS.append(f"{_case.op}-{_dtype}-{sum(c.op == _case.op for c in CASES)}")
 
 all_cases = pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -47,11 +49,18 @@ def test_every_operator_has_a_case() -> None:
     assert not lacking, f"no case for {lacking}: add one to CASES of its tests/ops/cases_*.py"
 
 
+def arrays_of(x: Any) -> list[Any]:
+    """The array of a tensor, those of a sequence, none of what is not given."""
+    return x if isinstance(x, list) else [] if x is None else [x]
+
+
 @contextlib.contextmanager
 def quiet(case: Case) -> Iterator[None]:
     """No floating point warnings where the case is about NaN and infinity."""
     special = any(
-        x is not None and x.dtype.kind == "f" and not np.isfinite(x).all() for x in case.operands
+        a.dtype.kind == "f" and not np.isfinite(a).all()
+        for x in case.operands
+        for a in arrays_of(x)
     )
     with np.errstate(all="ignore" if special else None):
         yield
@@ -66,6 +75,8 @@ def values_of(case: Case, *, symbolic: bool) -> list[Value | None]:
             values.append(None)
         elif index in case.constant:
             values.append(builder.constant(x))
+        elif isinstance(x, list):
+            values.append(builder.input(onnxruntime_node.spec_of(x), f"x{index}"))
         else:
             names: Mapping[int, str] = case.symbolic.get(index, {}) if symbolic else {}
             shape = [names.get(axis, size) for axis, size in enumerate(x.shape)]
@@ -87,13 +98,49 @@ def outputs_of(case: Case) -> list[Any]:
     """What the kernel makes, as arrays."""
     with quiet(case):
         result = TABLE[case.op].kernel(*case.operands, **case.attrs)
-    return [np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
+    return list(map(settled, result if isinstance(result, tuple) else (result,)))
+
+
+def settled(y: Any) -> Any:
+    """A result as an array, or a list of them; None of an empty optional."""
+    return y if y is None or isinstance(y, list) else np.asarray(y)
+
+
+def fits(y: Any, shape: Any, dtype: Any, sizes: Mapping[str, int]) -> bool:
+    """Whether a result is what inference says of it; an unknown size may be any."""
+    if isinstance(dtype, OptionalType):
+        return y is None or fits(y, dtype.shape, dtype.element, sizes)
+    if isinstance(dtype, SequenceType):
+        inside = [Dim.unknown() if dim is None else dim for dim in dtype.shape or ()]
+        return isinstance(y, list) and all(
+            x.dtype == dtype.element
+            if dtype.shape is None
+            else fits(x, inside, dtype.element, sizes)
+            for x in y
+        )
+    return (
+        y.dtype == dtype
+        and len(shape) == y.ndim
+        and all(
+            (isinstance(dim, Dim) and dim.is_unknown) or evaluate(dim, sizes) == size
+            for dim, size in zip(shape, y.shape, strict=True)
+        )
+    )
+
+
+def copies(x: Any) -> list[Any]:
+    """Copies of the arrays of an operand."""
+    return [array.copy() for array in arrays_of(x)]
 
 
 def agree(case: Case, found: list[Any], wanted: list[Any]) -> None:
     """Assert that outputs are equal within the case's tolerance, in dtype and shape exactly."""
     assert len(found) == len(wanted)
     for y, expected in zip(found, wanted, strict=True):
+        if expected is None or isinstance(expected, list):
+            assert type(y) is type(expected)
+            agree(case, arrays_of(y), arrays_of(expected))
+            continue
         assert y.dtype == expected.dtype
         assert y.shape == expected.shape
         if case.tolerance == 0 or y.dtype.kind not in "fc":
@@ -106,28 +153,29 @@ def agree(case: Case, found: list[Any], wanted: list[Any]) -> None:
 
 @all_cases
 def test_kernel_returns_what_is_inferred(case: Case) -> None:
-    before = [None if x is None else x.copy() for x in case.operands]
+    before = [copies(x) for x in case.operands]
     outputs = outputs_of(case)
     inferred = TABLE[case.op].infer_outputs(values_of(case, symbolic=False), case.attrs)
-    assert [(y.shape, y.dtype) for y in outputs] == [(tuple(s), d) for s, d in inferred]
+    for y, (shape, dtype) in zip(outputs, inferred, strict=True):
+        assert fits(y, shape, dtype, {}), f"inferred {TensorSpec(shape, dtype)}, got {y}"
     for x, old in zip(case.operands, before, strict=True):
-        if x is not None:
-            np.testing.assert_array_equal(x, old, "the kernel writes to its operand")
+        for array, was in zip(arrays_of(x), old, strict=True):
+            np.testing.assert_array_equal(array, was, "the kernel writes to its operand")
 
 
 @some_cases(lambda record: not record.view)
 def test_result_is_no_view_unless_declared(case: Case) -> None:
-    for y in outputs_of(case):
-        for x in case.operands:
-            assert x is None or not np.shares_memory(x, y)
+    made = [array for y in outputs_of(case) for array in arrays_of(y)]
+    for x in (array for operand in case.operands for array in arrays_of(operand)):
+        assert not any(np.shares_memory(x, y) for y in made)
 
 
 @all_cases
 def test_symbolic_shape_evaluates_to_the_kernels(case: Case) -> None:
     inferred = TABLE[case.op].infer_outputs(values_of(case, symbolic=True), case.attrs)
     sizes = sizes_of(case)
-    found = [tuple(evaluate(dim, sizes) for dim in shape) for shape, _ in inferred]
-    assert found == [y.shape for y in outputs_of(case)]
+    for y, (shape, dtype) in zip(outputs_of(case), inferred, strict=True):
+        assert fits(y, shape, dtype, sizes), f"inferred {TensorSpec(shape, dtype)}, got {y}"
 
 
 SIZES_ARE_ELEMENTS = {"AffineGrid"}  # all of them, of an operand; see `test_sampling.py`
@@ -137,7 +185,7 @@ SIZES_ARE_ELEMENTS = {"AffineGrid"}  # all of them, of an operand; see `test_sam
 def test_symbolic_dimensions_survive(name: str) -> None:
     cases = [c for c in CASES if c.op == name]
     if not any(
-        x is not None and x.ndim and i not in c.constant
+        isinstance(x, np.ndarray) and x.ndim and i not in c.constant
         for c in cases
         for i, x in enumerate(c.operands)
     ):
@@ -152,7 +200,8 @@ def test_symbolic_dimensions_survive(name: str) -> None:
 @some_cases(lambda record: record.name in ONNX)  # the others are lowered before they get there
 def test_kernel_agrees_with_onnxruntime(case: Case) -> None:
     outputs = outputs_of(case)
-    dtypes = [y.dtype for y in outputs]
+    inferred = TABLE[case.op].infer_outputs(values_of(case, symbolic=False), case.attrs)
+    dtypes = [dtype for _, dtype in inferred]
     if case.onnxruntime:
         agree(case, onnxruntime_node.run(case, dtypes), outputs)
         return
@@ -169,22 +218,23 @@ def test_eager_call_is_the_kernel(case: Case) -> None:
     with quiet(case):
         result = TABLE[case.op](*case.operands, **case.attrs)
     results = result if isinstance(result, tuple) else (result,)
-    for y, expected in zip(results, outputs_of(case), strict=True):
-        np.testing.assert_array_equal(np.asarray(y), expected)
+    for y, expected in zip(map(settled, results), outputs_of(case), strict=True):
+        for array, wanted in zip(arrays_of(y), arrays_of(expected), strict=True):
+            np.testing.assert_array_equal(array, wanted)
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if any(x is not None and not x.ndim for x in c.operands)]
-)
+def is_scalar(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and not x.ndim
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if any(map(is_scalar, c.operands))])
 def test_kernel_takes_scalars_for_arrays_without_axes(case: Case) -> None:
     # NumPy makes scalars of 0-d results, and a program hands them on as they are.
-    operands = [x if x is None or x.ndim or x.dtype == object else x[()] for x in case.operands]
+    operands = [x[()] if is_scalar(x) and x.dtype != object else x for x in case.operands]
     with quiet(case):
         result = TABLE[case.op].kernel(*operands, **case.attrs)
     results = result if isinstance(result, tuple) else (result,)
-    for y, expected in zip(results, outputs_of(case), strict=True):
-        assert np.asarray(y).dtype == expected.dtype
-        np.testing.assert_array_equal(np.asarray(y), expected)
+    agree(dataclasses.replace(case, tolerance=0), list(map(settled, results)), outputs_of(case))
 
 
 @some_cases(lambda record: record.ufunc is not None)
@@ -242,9 +292,11 @@ def element_types(schema: onnx.defs.OpSchema) -> set[str]:
 @pytest.mark.parametrize("name", list(ONNX))
 def test_record_has_the_signature_of_the_specification(name: str) -> None:
     record = TABLE[name]
-    exported = onnx.defs.get_schema(name, max(record.since, onnxruntime_node.OPSET))
-    earliest = onnx.defs.get_schema(name, record.since)
-    newest = onnx.defs.get_schema(name)
+    exported_at = record.since if record.domain else max(record.since, onnxruntime_node.OPSET)
+    exported = onnx.defs.get_schema(name, exported_at, record.domain)
+    earliest = onnx.defs.get_schema(name, record.since, record.domain)
+    newest = onnx.defs.get_schema(name, record.domain)
+    newest = exported if newest.deprecated else newest
     for schema in (earliest, exported, newest):
         # An operand that came later is refused by the exporter, at an opset before.
         count = 1 if record.variadic else len(record.operand_names)

@@ -192,6 +192,33 @@ CASES = {
         ["%1 = Cast(x, to=int32)", "%2 = Cast(%1, to=string)", "return %2"],
         ["%1 = Cast(x, to=int32)", "%2 = Cast(%1, to=string)", "return %2"],
     ),
+    "element of a sequence in sight": (
+        lambda g, x: g.op("SequenceAt", g.op("SequenceConstruct", x, x, g.op("Neg", x)), -1), [B4],
+        ["%1 = Neg(x)", "%2 = SequenceConstruct(x, x, %1)", "%3 = SequenceAt(%2, -1)", "return %3"],
+        ["%1 = Neg(x)", "return %1"],
+    ),
+    "length of a sequence in sight": (
+        lambda g, x: g.op("SequenceLength", g.op("SequenceConstruct", x, x)), [B4],
+        ["%1 = SequenceConstruct(x, x)", "%2 = SequenceLength(%1)", "return %2"],
+        ["return 2"],
+    ),
+    "what an optional holds": (
+        lambda g, x: g.op("OptionalGetElement", g.op("Optional", x)), [B4],
+        ["%1 = Optional(x)", "%2 = OptionalGetElement(%1)", "return %2"],
+        ["return x"],
+    ),
+    "what is no optional": (
+        lambda g, x: g.op("OptionalGetElement", x), [B4],
+        ["%1 = OptionalGetElement(x)", "return %1"],
+        ["return x"],
+    ),
+    "whether an optional holds something": (
+        lambda g, x: (g.op("OptionalHasElement", g.op("Optional", x)),
+                      g.op("OptionalHasElement", g.op("Optional", type=TensorSpec(B4)))), [B4],
+        ["%1 = Optional(x)", "%2 = OptionalHasElement(%1)", "%3 = Optional(type=float32[batch, 4])",
+         "%4 = OptionalHasElement(%3)", "return (%2, %4)"],
+        ["return (True, False)"],
+    ),
     "transpose of nothing": (
         lambda g, x: g.op("Transpose", x, perm=(0, 1, 2)), [B45],
         ["%1 = Transpose(x, perm=[0, 1, 2])", "return %1"],

@@ -105,6 +105,7 @@ def plan(
             _require_one_outcome(graph, found)
             result = _without_unread(optimize(graph, freeze=weights == FOLD))
             require_exportable(result)
+            _require_tensors(result)
             key = _identity(result, builder)
         made.setdefault(key, (result, []))[1].append(found)
     results = [(result, classes.united(members)) for result, members in made.values()]
@@ -116,6 +117,21 @@ def plan(
         else Planned(found, result, next(converted))
         for result, found in results
     ]
+
+
+def _require_tensors(graph: CallGraph) -> None:
+    """Raise for a program that takes or returns a sequence or an optional.
+
+    Raises:
+        ExportError: names it.
+    """
+    for value in (*graph.inputs, *graph.outputs):
+        if not value.is_tensor:
+            raise ExportError(
+                f"{graph.name}: programs of a bundle take and return tensors, and "
+                f"{value.node.name!r} is {value.spec}; export it to a single .onnx file, or take "
+                f"the tensors out of it"
+            )
 
 
 def _require_one_outcome(graph: CallGraph, found: ContextClass) -> None:
