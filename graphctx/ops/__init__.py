@@ -134,6 +134,14 @@ from graphctx.ops.elementwise import (
     trunc,
     zeros_like,
 )
+from graphctx.ops.floats import (
+    copysign,
+    nextafter,
+)
+from graphctx.ops.grids import (
+    broadcast_arrays,
+    meshgrid,
+)
 from graphctx.ops.indexing import (
     flip,
     gather_nd,
@@ -180,6 +188,13 @@ from graphctx.ops.logic import (
     not_equal,
     where,
 )
+from graphctx.ops.matrices import (
+    cross,
+    diagonal,
+    matrix_norm,
+    matrix_power,
+    trace,
+)
 from graphctx.ops.neural import (
     average_pool,
     conv,
@@ -219,6 +234,7 @@ from graphctx.ops.reductions import (
     cumsum,
     cumulative_prod,
     cumulative_sum,
+    diff,
     logsumexp,
     max,
     mean,
@@ -233,6 +249,14 @@ from graphctx.ops.reductions import (
 )
 from graphctx.ops.resizing import (
     resize,
+)
+from graphctx.ops.searching import (
+    nonzero,
+    searchsorted,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
 )
 from graphctx.ops.shape import (
     broadcast_to,
@@ -284,6 +308,7 @@ __all__ = [
     "bitwise_right_shift",
     "bitwise_xor",
     "bool",
+    "broadcast_arrays",
     "broadcast_to",
     "ceil",
     "celu",
@@ -292,14 +317,18 @@ __all__ = [
     "cond",
     "conv",
     "conv_transpose",
+    "copysign",
     "cos",
     "cosh",
     "count_nonzero",
+    "cross",
     "cumprod",
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
     "depth_to_space",
+    "diagonal",
+    "diff",
     "divide",
     "dot",
     "dropout",
@@ -376,11 +405,14 @@ __all__ = [
     "logsumexp",
     "lstm",
     "matmul",
+    "matrix_norm",
+    "matrix_power",
     "matrix_transpose",
     "max",
     "max_pool",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "mish",
@@ -389,6 +421,8 @@ __all__ = [
     "nan",
     "negative",
     "newaxis",
+    "nextafter",
+    "nonzero",
     "not_equal",
     "one_hot",
     "ones",
@@ -420,6 +454,7 @@ __all__ = [
     "rsqrt",
     "scatter_elements",
     "scatter_nd",
+    "searchsorted",
     "selu",
     "shape",
     "shrink",
@@ -461,6 +496,7 @@ __all__ = [
     "thresholded_relu",
     "tile",
     "top_k",
+    "trace",
     "tril",
     "triu",
     "trunc",
@@ -468,6 +504,10 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unit_norm",
     "unstack",
     "var",

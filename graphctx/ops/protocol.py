@@ -434,7 +434,8 @@ def _vector_norm(x: Any, axis: Any = None, keepdims: Any = False, ord: Any = 2) 
     return _ops().vector_norm(symbolic_float(x), axis=axis, keepdims=keepdims, ord=ord)
 
 
-def _result_type(*items: Any) -> Any:
+def result_type(*items: Any) -> Any:
+    """The dtype that arrays, tensors, dtypes and Python's numbers are promoted to."""
     if all(isinstance(x, (ArrayOperators, np.ndarray, int, float, complex)) for x in items):
         return common(*items)
     return np.result_type(
@@ -463,7 +464,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "concatenate": _concat, "concat": _concat, "stack": _stack, "vstack": _vstack,
     "hstack": _hstack, "inner": _inner, "unstack": _unstack, "sort": _sort, "argsort": _argsort,
     "shape": lambda a: a.shape, "ndim": lambda a: a.ndim, "size": _size,
-    "result_type": _result_type, "linalg.norm": _norm, "linalg.vector_norm": _vector_norm,
+    "result_type": result_type, "linalg.norm": _norm, "linalg.vector_norm": _vector_norm,
     "iscomplexobj": lambda x: x.dtype.kind == "c", "isrealobj": lambda x: x.dtype.kind != "c",
 }  # fmt: skip
 

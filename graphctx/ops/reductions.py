@@ -24,7 +24,7 @@ from graphctx.ops.elementwise import (
     square,
     subtract,
 )
-from graphctx.ops.logic import BOOL, astype
+from graphctx.ops.logic import BOOL, astype, not_equal
 from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
 from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
 from graphctx.spec import Dim, size_of
@@ -535,6 +535,52 @@ def cumulative_prod(x: Any, axis: int | None = None, include_initial: bool = Fal
     return _accumulation(cum_prod_op, x, axis, include_initial)
 
 
+def _eager_diff(x: Any, n: int, axis: int, prepend: Any, append: Any) -> Any:
+    ends = {"prepend": prepend, "append": append}
+    return np.diff(x, n, axis, **{name: y for name, y in ends.items() if y is not None})
+
+
+@composite(_eager_diff)
+def _diff(x: Any, n: int, axis: int, prepend: Any, append: Any) -> Any:
+    from graphctx import ops
+
+    if n < 0:
+        raise ValueError(f"{location()}diff takes a number of times of at least 0, got {n}")
+    recorder = recorder_of(x, prepend, append)
+    assert recorder is not None
+    x = recorder.tensor(x)
+    axis = normalize_axis(axis, len(x.shape))
+    one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    parts = [
+        y if y is x or len(np.shape(y)) else ops.broadcast_to(y, one)
+        for y in (prepend, x, append)
+        if y is not None
+    ]
+    x = ops.concat(parts, axis) if n and len(parts) > 1 else x
+    lead = (slice(None),) * axis
+    for _ in range(n):
+        step = not_equal if x.dtype == BOOL else subtract
+        x = step(x[(*lead, slice(1, None))], x[(*lead, slice(None, -1))])
+    return x
+
+
+def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Each element less the one before it along an axis, `n` times; of bools, whether they differ.
+
+    Args:
+        x: any tensor of at least one dimension.
+        n: how often; each time there is one element less.
+        axis: of the neighbours.
+        prepend: put before `x` along the axis first; a scalar, or of the other sizes of `x`.
+        append: put after it.
+
+    Raises:
+        ShapeError: `x` has no such axis.
+        ValueError: `n` is negative.
+    """
+    return _diff(x, n, axis, prepend, append)
+
+
 cumsum = cumulative_sum
 cumprod = cumulative_prod
 
@@ -551,7 +597,10 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
-    """The `ord`-norm over axes: 1, 2, infinity, or any other number."""
+    """The `ord`-norm over axes: 1, 2, infinity, any other number, or 0 to count what is not 0."""
+    if ord == 0:
+        x = x if isinstance(x, Tensor) else np.asarray(x)
+        return sum(astype(not_equal(x, 0), x.dtype), axis, keepdims)
     if ord == 1:
         return sum(abs(x), axis, keepdims)
     if ord == 2:
