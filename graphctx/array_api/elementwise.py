@@ -88,13 +88,13 @@ def _part(name: str, x: Any) -> Tensor:
     Raises:
         DTypeError: it is complex.
     """
-    x = tensor(x)
-    if x.dtype.kind == "c":
+    found = tensor(x)
+    if found.dtype.kind == "c":
         raise DTypeError(
-            f"{where()}{name} of {x.spec}: ONNX's operators take no complex numbers; keep the real "
-            f"and the imaginary part as two tensors"
+            f"{where()}{name} of {found.spec}: ONNX's operators take no complex numbers; keep the "
+            f"real and the imaginary part as two tensors"
         )
-    return x
+    return found
 
 
 @composite(np.conj)

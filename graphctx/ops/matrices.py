@@ -23,10 +23,10 @@ from graphctx.tensor import Tensor, where
 
 
 def _matrices(x: Any, name: str) -> Tensor:
-    x = tensor(x)
-    if len(x.shape) < 2:
-        raise ShapeError(f"{where()}{name} needs a matrix or several, got {x.spec}")
-    return x
+    matrices = tensor(x)
+    if len(matrices.shape) < 2:
+        raise ShapeError(f"{where()}{name} needs a matrix or several, got {matrices.spec}")
+    return matrices
 
 
 def _eager_cross(x1: Any, x2: Any, axis: int = -1) -> Any:

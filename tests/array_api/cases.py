@@ -55,7 +55,7 @@ def integers(low: int, high: int, *shape: int, dtype: Any = np.int64) -> Any:
 X = normal(4, 3)
 D = normal(4, 3, dtype=np.float64)
 N = integers(-9, 9, 4, 3)
-I = integers(-9, 9, 4, 3, dtype=np.int32)
+J = integers(-9, 9, 4, 3, dtype=np.int32)
 U = integers(0, 9, 4, 3, dtype=np.uint8)
 B = X > 0
 V = normal(5)
@@ -115,11 +115,11 @@ for _name in ("conj", "real", "imag"):
     call(_name, X)
 call("logical_not", B)
 call("logical_not", N)
-for _array in (B, N, I, U):
+for _array in (B, N, J, U):
     call("bitwise_invert", _array)
 for _name in ("add", "subtract", "multiply", "maximum", "minimum"):
     call(_name, N, integers(-9, 9, 4, 3))
-    call(_name, I, integers(-9, 9, 4, 1))  # int32 and int64
+    call(_name, J, integers(-9, 9, 4, 1))  # int32 and int64
 for _name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "not_equal",
               "less", "less_equal", "greater", "greater_equal"):  # fmt: skip
     call(_name, X, normal(4, 3))
@@ -128,17 +128,17 @@ for _name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "eq
     add(_name, Case(lambda xp, x, name=_name: find(xp, name)(x, 2.0), [X]))
     call(_name, SPECIAL, SPECIAL[::-1].copy())
 for _name in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal"):
-    call(_name, N, I)
+    call(_name, N, J)
 for _name in ("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or",
               "bitwise_xor"):  # fmt: skip
     call(_name, B, ~B)
 for _name in ("bitwise_and", "bitwise_or", "bitwise_xor"):
-    call(_name, N, I)
+    call(_name, N, J)
     call(_name, U, U[::-1].copy())
-    add(_name, Case(lambda xp, x, name=_name: find(xp, name)(x, 5), [I]))
+    add(_name, Case(lambda xp, x, name=_name: find(xp, name)(x, 5), [J]))
 for _name in ("bitwise_left_shift", "bitwise_right_shift"):
     call(_name, U, integers(0, 4, 4, 3, dtype=np.uint8))
-    call(_name, I, integers(0, 4, 4, 3, dtype=np.int32), onnxruntime="BitShift is of unsigned")
+    call(_name, J, integers(0, 4, 4, 3, dtype=np.int32), onnxruntime="BitShift is of unsigned")
 for _name in ("floor_divide", "remainder"):
     call(_name, N, integers(1, 5, 4, 3))
     call(_name, X, between(0.5, 3, 4, 3))
@@ -171,38 +171,38 @@ for _dtype in ("float32", "float64"):
     call("nextafter", between(-9, 9, 50, dtype=_dtype), between(-9, 9, 50, dtype=_dtype),
          tolerance=0)  # fmt: skip
 add("clip", Case(lambda xp, x: xp.clip(x, -1.0, 1.0), [X]),
-    Case(lambda xp, x: xp.clip(x, max=2), [N]), Case(lambda xp, x: xp.clip(x, -1, 2), [I]),
+    Case(lambda xp, x: xp.clip(x, max=2), [N]), Case(lambda xp, x: xp.clip(x, -1, 2), [J]),
     Case(lambda xp, x, y: xp.clip(x, y, y + 1), [X, normal(4, 3)]),
     Case(lambda xp, x: xp.clip(x), [X]))  # fmt: skip
 
 # -- statistics, searching, sorting, sets ---------------------------------------------------------
 
 for _name in ("sum", "prod", "max", "min", "mean", "var", "std", "any", "all", "count_nonzero"):
-    for _array in (X, D, I, N) if _name not in ("any", "all") else (X, B, I):
+    for _array in (X, D, J, N) if _name not in ("any", "all") else (X, B, J):
         call(_name, _array)
         call(_name, _array, axis=0)
         call(_name, _array, axis=-1, keepdims=True)
     call(_name, M, axis=(0, 2))
 call("any", np.float32([0, NAN]))
 for _name in ("sum", "prod"):
-    call(_name, I, dtype=np.float64)
+    call(_name, J, dtype=np.float64)
     call(_name, U, axis=0, onnxruntime="no kernel for uint64")
     call(_name, B)
 for _name in ("var", "std"):
     call(_name, X, correction=1)
     call(_name, D, axis=0, correction=1.0)
 for _name in ("cumulative_sum", "cumulative_prod"):
-    for _array in (X, I):
+    for _array in (X, J):
         call(_name, _array, axis=0)
         call(_name, _array, axis=1, include_initial=True)
     call(_name, V)
-    call(_name, I, axis=1, dtype=np.float64)
+    call(_name, J, axis=1, dtype=np.float64)
 for _name in ("argmax", "argmin"):
     for _array in (X, N):
         call(_name, _array)
         call(_name, _array, axis=1)
         call(_name, _array, axis=0, keepdims=True)
-for _array in (X, D, N, I):
+for _array in (X, D, N, J):
     add(
         "sort",
         Case(lambda xp, x: xp.sort(x), [_array]),
@@ -224,7 +224,7 @@ call("nonzero", normal(4, 3, 2) > 1)
 for _side in ("left", "right"):
     _sorted = np.float32([-3, -1, -1, 0, 2, 2, 5, NAN])
     call("searchsorted", _sorted, np.float32([-9, -1, 2, 3, 5, 9, NAN, INF]), side=_side)
-    call("searchsorted", np.sort(N[:, 0]), I, side=_side)
+    call("searchsorted", np.sort(N[:, 0]), J, side=_side)
     add("searchsorted", Case(
         lambda xp, x, y, side=_side: xp.searchsorted(x, y, side=side, sorter=xp.argsort(x)),
         [V, X], wanted=lambda x, y, side=_side: np.searchsorted(np.sort(x), y, side)))  # fmt: skip
@@ -261,7 +261,7 @@ add("full", Case(lambda xp, x: xp.full(x.shape, 2.5), [X]), Case(lambda xp, x: x
                                     [U]), Case(lambda xp, x: xp.full(3, xp.max(x)), [X]),
 )  # fmt: skip
 add("full_like", Case(lambda xp, x: xp.full_like(x, 7), [X]),
-    Case(lambda xp, x: xp.full_like(x, 7, dtype=xp.float64), [I]),
+    Case(lambda xp, x: xp.full_like(x, 7, dtype=xp.float64), [J]),
     Case(lambda xp, x: xp.full_like(x, xp.sum(x)), [X]))  # fmt: skip
 add("arange", Case(lambda xp, x: xp.arange(x.shape[0]), [X]),
     Case(lambda xp, x: xp.arange(x.shape[0], dtype=xp.float32) * x[:, 0], [X]),
@@ -286,7 +286,7 @@ add("broadcast_arrays", Case(lambda xp, x, y: tuple(xp.broadcast_arrays(x, y)),
 add("broadcast_to", Case(lambda xp, x: xp.broadcast_to(x, (2, *x.shape)), [X]))
 add("concat", Case(lambda xp, x, y: xp.concat([x, y]), [X, D]),
     Case(lambda xp, x: xp.concat((x, x), axis=-1), [X]),
-    Case(lambda xp, x, y: xp.concat([x, y], axis=None), [I, N]))  # fmt: skip
+    Case(lambda xp, x, y: xp.concat([x, y], axis=None), [J, N]))  # fmt: skip
 add("expand_dims", Case(lambda xp, x: xp.expand_dims(x, 0), [X]),
     Case(lambda xp, x: xp.expand_dims(x, axis=-1), [X]))  # fmt: skip
 add("flip", Case(lambda xp, x: xp.flip(x), [X]), Case(lambda xp, x: xp.flip(x, axis=(0, 2)), [M]))
@@ -327,9 +327,9 @@ add("can_cast", Case(lambda xp, x: x * xp.can_cast(x.dtype, xp.float64), [X]))
 add("finfo", Case(lambda xp, x: x + xp.finfo(x.dtype).eps, [X]))
 add("iinfo", Case(lambda xp, x: x % xp.iinfo(xp.int8).max, [N]))
 add("isdtype", Case(lambda xp, x: x if xp.isdtype(x.dtype, "real floating") else -x, [X]),
-    Case(lambda xp, x: x if xp.isdtype(x.dtype, ("bool", xp.float64)) else -x, [I]))  # fmt: skip
+    Case(lambda xp, x: x if xp.isdtype(x.dtype, ("bool", xp.float64)) else -x, [J]))  # fmt: skip
 add("result_type", Case(lambda xp, x, y: xp.astype(x, xp.result_type(x, y)), [X, D]),
-    Case(lambda xp, x: xp.astype(x, xp.result_type(x, xp.int64, 1)), [I]))  # fmt: skip
+    Case(lambda xp, x: xp.astype(x, xp.result_type(x, xp.int64, 1)), [J]))  # fmt: skip
 add("__array_namespace_info__", Case(lambda xp, x: xp.astype(
     x, xp.__array_namespace_info__().default_dtypes()["real floating"]), [X]))  # fmt: skip
 
@@ -356,7 +356,7 @@ for _offset in (0, 1, -1, 9):
     call("linalg.diagonal", normal(2, 4), offset=_offset, fixed=True)
 for _array in (M, N, D):
     call("linalg.trace", _array)
-call("linalg.trace", I, offset=1, dtype=np.int32)
+call("linalg.trace", J, offset=1, dtype=np.int32)
 for _order in ("fro", 1, -1, INF, -INF):
     call("linalg.matrix_norm", M, ord=_order)
     call("linalg.matrix_norm", D, ord=_order, keepdims=True)
