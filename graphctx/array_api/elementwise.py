@@ -9,7 +9,7 @@ import numpy as np
 from graphctx import ops
 from graphctx.array_api.signatures import binary, documented, unary
 from graphctx.errors import DTypeError
-from graphctx.ops.rules import composite, tensor
+from graphctx.ops.rules import composite, promoted, tensor
 from graphctx.tensor import Tensor, where
 
 abs = unary("abs")
@@ -99,7 +99,8 @@ def _part(name: str, x: Any) -> Tensor:
 
 @composite(np.conj)
 def _conj(x: Any) -> Any:
-    return _part("conj", x)
+    _part("conj", x)
+    return tensor(x, promoted(np.conjugate, x)[0])
 
 
 def conj(x: Any, /) -> Any:

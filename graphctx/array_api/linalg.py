@@ -10,6 +10,8 @@ import numpy as np
 from graphctx import ops
 from graphctx.array_api.manipulation import matrix_transpose
 from graphctx.array_api.signatures import documented, eager_only
+from graphctx.errors import ShapeError
+from graphctx.tensor import where
 
 __all__ = [
     "cholesky",
@@ -95,6 +97,9 @@ def matrix_rank(x: Any, /, *, rtol: Any = None) -> Any:
 
 @documented(ops.outer)
 def outer(x1: Any, x2: Any, /) -> Any:
+    for x in (x1, x2):
+        if np.ndim(x) != 1:
+            raise ShapeError(f"{where()}outer needs two vectors, got one of {np.ndim(x)} axes")
     return ops.outer(x1, x2)
 
 

@@ -343,6 +343,32 @@ def _summed_dtype(dtype: Any) -> Any:
     return _ADD.reduce(np.zeros(1, dtype)).dtype
 
 
+def _summed(function: Callable[[Any], Any], x: Any, dtype: Any) -> Any:
+    """A sum or product of a dtype, by default that of NumPy.
+
+    onnxruntime adds integers of 32 and 64 bits with a sign only. Others are computed as int64: what
+    wraps around has the same lower bits.
+    """
+    x = tensor(x)
+    target = np.dtype(_summed_dtype(x.dtype) if dtype is None else dtype)
+    if target.kind not in "iu" or target in (np.int32, INT64):
+        return function(astype(x, target))
+    x = x if x.dtype.kind in "biu" else astype(x, target)
+    return astype(function(astype(x, INT64)), target)
+
+
+_COMPARED = {
+    np.dtype(np.int16): np.dtype(np.int32),
+    np.dtype(np.uint16): np.dtype(np.int32),
+    np.dtype(np.uint32): INT64,
+}
+"""Integers that ONNX or onnxruntime cannot compare along an axis, as others that it can."""
+
+
+def _compared(x: Tensor) -> Any:
+    return astype(x, _COMPARED.get(x.dtype, x.dtype))
+
+
 def _eager(ufunc: Any) -> Callable[..., Any]:
     def reduce(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
         if axis.__class__ is list:
@@ -355,17 +381,13 @@ def _eager(ufunc: Any) -> Callable[..., Any]:
 @composite(_eager(_ADD))
 def sum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Sum over axes; of bools and small integers it is int64, as in NumPy."""
-    x = tensor(x)
-    x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
-    return _reduce(reduce_sum_op, x, axis, keepdims)
+    return _summed(lambda x: _reduce(reduce_sum_op, x, axis, keepdims), x, dtype)
 
 
 @composite(_eager(np.multiply))
 def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Product over axes; of bools and small integers it is int64, as in NumPy."""
-    x = tensor(x)
-    x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
-    return _reduce(reduce_prod_op, x, axis, keepdims)
+    return _summed(lambda x: _reduce(reduce_prod_op, x, axis, keepdims), x, dtype)
 
 
 def _require_elements(x: Tensor, axis: Any, name: str) -> None:
@@ -381,7 +403,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Largest element over axes; NaN if there is one."""
     x = tensor(x)
     _require_elements(x, axis, "max")
-    return _reduce(reduce_max_op, x, axis, keepdims)
+    return astype(_reduce(reduce_max_op, _compared(x), axis, keepdims), x.dtype)
 
 
 @composite(_eager(np.minimum))
@@ -389,7 +411,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Smallest element over axes; NaN if there is one."""
     x = tensor(x)
     _require_elements(x, axis, "min")
-    return _reduce(reduce_min_op, x, axis, keepdims)
+    return astype(_reduce(reduce_min_op, _compared(x), axis, keepdims), x.dtype)
 
 
 @composite(_eager(np.logical_or))
@@ -475,8 +497,7 @@ def _symbolic_arg(record: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
     from graphctx import ops
 
     x = tensor(x)
-    if x.dtype == BOOL:
-        x = astype(x, np.int32)
+    x = astype(x, np.int32) if x.dtype == BOOL else _compared(x)
     if axis is not None:
         return record(x, axis=axis, keepdims=int(keepdims))
     found = record(ops.reshape(x, (-1,)), axis=0, keepdims=0)
@@ -499,17 +520,16 @@ def _accumulation(record: Any, x: Any, axis: int | None, include_initial: bool) 
     from graphctx import ops
 
     x = tensor(x)
-    x = astype(x, _summed_dtype(x.dtype))
     if axis is None:
         if len(x.shape) != 1:
             x = ops.reshape(x, (-1,))
         axis = 0
-    found = record(x, np.asarray(axis, np.int64))
+    found = _summed(lambda x: record(x, np.asarray(axis, np.int64)), x, None)
     if not include_initial:
         return found
     axis = normalize_axis(axis, len(x.shape))
     start = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
-    identity = np.asarray(0 if record is cum_sum_op else 1, x.dtype)
+    identity = np.asarray(0 if record is cum_sum_op else 1, found.dtype)
     return ops.concat([ops.broadcast_to(tensor(identity, like=x), start), found], axis=axis)
 
 
@@ -637,10 +657,9 @@ def _sorted(x: Any, axis: int | None, descending: bool) -> tuple[Any, Any]:
 
         x, axis = ops.reshape(x, (-1,)), 0
     size = x.shape[normalize_axis(axis, len(x.shape))]
-    if x.dtype != BOOL:
-        return top_k(x, size, axis, largest=descending)
-    values, indices = top_k(astype(x, np.int32), size, axis, largest=descending)
-    return astype(values, BOOL), indices
+    wide = astype(x, np.int32) if x.dtype == BOOL else _compared(x)
+    values, indices = top_k(wide, size, axis, largest=descending)
+    return astype(values, x.dtype), indices
 
 
 def _eager_argsort(x: Any, axis: int | None = -1, descending: bool = False) -> Any:

@@ -230,6 +230,8 @@ REFUSALS: dict[str, tuple[type[Exception], str, Callable[[Any], Any]]] = {
                 lambda x: ops.matrix_power(x[:, :2], -1)),
     "times": (ValueError, "diff takes a number of times of at least 0, got -1",
               lambda x: ops.diff(x, -1)),
+    "outer": (ShapeError, "outer needs two vectors, got one of 2 axes",
+              lambda x: array_api.linalg.outer(x, x)),
     "copy": (ValueError, "is a copy, but copy=False",
              lambda x: array_api.asarray(x, dtype="int8", copy=False)),
     "writing": (TraceError, "cannot be written to", lambda x: x.__setitem__(0, 1)),
