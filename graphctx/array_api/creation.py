@@ -13,7 +13,7 @@ import numpy as np
 from graphctx import ops
 from graphctx.array_api.signatures import documented, eager_only, require_cpu
 from graphctx.ops.rules import recorder_of
-from graphctx.spec import Dim
+from graphctx.spec import Dim, as_dtype, kind_of
 from graphctx.tensor import ArrayOperators, Tensor, where
 
 FLOAT = np.dtype(np.float64)
@@ -31,7 +31,7 @@ def asarray(obj: Any, /, *, dtype: Any = None, device: Any = None, copy: Any = N
     if recorder is None:
         return np.asarray(obj, dtype=dtype, copy=copy)
     found = _stacked(obj) if isinstance(obj, (tuple, list)) else recorder.tensor(obj)
-    if dtype is None or found.dtype == np.dtype(dtype):
+    if dtype is None or found.dtype == as_dtype(dtype):
         return ops.positive(found) if _is_weak(found) and found.dtype != bool else found
     if copy is False:
         raise ValueError(f"{where()}asarray: {dtype} of {found.spec} is a copy, but copy=False")
@@ -71,7 +71,7 @@ def arange(
             if not isinstance(x, Tensor) else x.dtype
             for x in bounds if x is not None
         ]  # fmt: skip
-        dtype = FLOAT if any(kind.kind == "f" for kind in kinds) else np.dtype(np.int64)
+        dtype = FLOAT if any(kind_of(kind) == "f" for kind in kinds) else np.dtype(np.int64)
     return ops.arange(bounds[0], bounds[1], bounds[2], dtype)
 
 

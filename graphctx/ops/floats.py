@@ -19,6 +19,7 @@ from graphctx.ops.logic import (
 )
 from graphctx.ops.rules import numpy_rules
 from graphctx.ops.table import Inferred, broadcast, op, require_kind
+from graphctx.spec import is_extended
 
 
 def _infer(x1: Value, x2: Value) -> Inferred:
@@ -37,6 +38,15 @@ def copysign(x1: Any, x2: Any) -> Any:
     return np.copysign(x1, x2)
 
 
+def limits(dtype: Any) -> Any:
+    """NumPy's `finfo`, or that of ml_dtypes for its dtypes."""
+    if is_extended(dtype):
+        import ml_dtypes
+
+        return ml_dtypes.finfo(dtype)
+    return np.finfo(dtype)
+
+
 def _expand_nextafter(x1: Any, x2: Any) -> Any:
     """The neighbour by arithmetic that rounds to it.
 
@@ -45,7 +55,7 @@ def _expand_nextafter(x1: Any, x2: Any) -> Any:
     between 0.625 u and 1.25 u, a + s and a - s round to these. Numbers are first scaled by
     2^(p+1) where s could not be told exactly; below the normal ones all steps are equal.
     """
-    info = np.finfo(x1.dtype)
+    info = limits(x1.dtype)
     scalar = x1.dtype.type
     scale = scalar(2.0 ** (info.nmant + 1))
     factor = scalar(1.25) / scale

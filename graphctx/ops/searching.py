@@ -26,6 +26,7 @@ from graphctx.ops.logic import (
 from graphctx.ops.reductions import argsort, cumulative_sum, diff, sum
 from graphctx.ops.rules import common, composite, recorder_of, tensor
 from graphctx.ops.shape import concat, expand_dims, reshape
+from graphctx.spec import kind_of
 from graphctx.tensor import Tensor, where
 
 INT64 = np.dtype(np.int64)
@@ -99,7 +100,7 @@ def _searchsorted(x1: Any, x2: Any, side: str, sorter: Any) -> Any:
         x1 = take(x1, sorter, 0)
     x2 = expand_dims(x2, len(x2.shape))
     before = (less if side == "left" else less_equal)(x1, x2)
-    if dtype.kind == "f":
+    if kind_of(dtype) == "f":
         first = logical_not(_is_nan(x1))
         before = logical_or(
             before, logical_and(_is_nan(x2), first) if side == "left" else _is_nan(x2)
