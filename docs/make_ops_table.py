@@ -13,14 +13,24 @@ PAGE = Path(__file__).with_name("ops.md")
 
 # Operator -> the functions that record it, where the record is not itself the function.
 FUNCTIONS = {
+    "AffineGrid": ["affine_grid"],
     "And": ["logical_and"], "ArgMax": ["argmax"], "ArgMin": ["argmin"],
     "Attention": ["attention"], "AveragePool": ["average_pool"],
     "BatchNormalization": ["batch_norm"],
+    "BlackmanWindow": ["blackman_window"], "CenterCropPad": ["center_crop_pad"],
+    "Col2Im": ["col2im"], "DFT": ["dft"], "DeformConv": ["deform_conv"],
     "BitShift": ["bitwise_left_shift", "bitwise_right_shift"], "Cast": ["astype"],
     "Ceil": ["ceil"], "Clip": ["clip"], "Concat": ["concat"], "ConstantOfShape": ["full"],
     "Conv": ["conv"], "ConvTranspose": ["conv_transpose"], "CumProd": ["cumulative_prod"],
     "CumSum": ["cumulative_sum"], "Div": ["divide"], "Einsum": ["einsum"],
     "Expand": ["broadcast_to"], "EyeLike": ["eye"], "Floor": ["floor"], "Gather": ["take"],
+    "GridSample": ["grid_sample"], "HammingWindow": ["hamming_window"],
+    "HannWindow": ["hann_window"], "LRN": ["local_response_norm"], "LpPool": ["lp_pool"],
+    "MaxRoiPool": ["max_roi_pool"], "MaxUnpool": ["max_unpool"],
+    "MeanVarianceNormalization": ["mean_variance_norm"],
+    "MelWeightMatrix": ["mel_weight_matrix"], "NegativeLogLikelihoodLoss": ["nll_loss"],
+    "RoiAlign": ["roi_align"], "STFT": ["stft"],
+    "SoftmaxCrossEntropyLoss": ["softmax_cross_entropy"],
     "GRU": ["gru"], "GatherElements": ["take_along_axis"], "GroupNormalization": ["group_norm"],
     "HardSigmoid": ["hard_sigmoid"], "InstanceNormalization": ["instance_norm"],
     "IsInf": ["isinf"], "IsNaN": ["isnan"], "LayerNormalization": ["layer_norm"],
@@ -44,6 +54,12 @@ FUNCTIONS = {
     "remainder": ["remainder"], "signbit": ["signbit"], "trunc": ["trunc"],
     "vecdot": ["vecdot"],
 }  # fmt: skip
+
+# ONNX's operators that the table lacks on purpose -> why.
+LEFT_OUT = {
+    "ImageDecoder": "needs decoders of nine file formats, which NumPy lacks: decode images outside "
+    "of the model and give it the array",
+}
 
 HEAD = f"""\
 # Operators
@@ -100,6 +116,8 @@ def page() -> str:
                 first_sentence(inspect.getdoc(record) or "").replace("|", r"\|"),
             ]
             parts.append(f"| {' | '.join(cells)} |\n")
+    parts.append("\n## Left out\n\n| Operator | Why |\n|---|---|\n")
+    parts += [f"| `{name}` | {reason} |\n" for name, reason in sorted(LEFT_OUT.items())]
     return "".join(parts)
 
 

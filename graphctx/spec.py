@@ -358,6 +358,14 @@ def may_be_same(a: DimLike, b: DimLike) -> bool:
     return same_dim(a, b) or any(isinstance(dim, Dim) and dim.doubt for dim in (a, b))
 
 
+def is_multiple(size: DimLike, of: DimLike) -> bool:
+    """Whether a dimension is a multiple of another, or may be as one of them is not proven."""
+    if not isinstance(of, Dim) and of < 1:
+        return False
+    rest = size % of
+    return bool(rest.doubt) if isinstance(rest, Dim) else rest == 0
+
+
 def joined_shape(a: Sequence[DimLike], b: Sequence[DimLike]) -> Shape | None:
     """The shape of what has one shape or the other; None where they do not go together."""
     if len(a) != len(b) or not all(map(may_be_same, a, b)):

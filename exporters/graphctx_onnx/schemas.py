@@ -18,7 +18,7 @@ from onnx.defs import OpSchema
 
 from graphctx.errors import ExportError
 from graphctx.graph import Node
-from graphctx.ops.table import OPSET
+from graphctx.ops.table import OPSET, OUTPUTS
 from graphctx.spec import dtype_name, is_storage
 from graphctx_onnx.names import join, sentence
 from graphctx_onnx.tensors import type_text
@@ -121,7 +121,7 @@ def attributes_of(node: Node, schema: Schema) -> dict[str, Any]:
     assert node.op is not None
     written = {}
     for name, value in (node.op.defaults | node.attrs).items():
-        if value is None:
+        if value is None or name == OUTPUTS:
             continue
         if name not in schema.attributes:
             if name in node.attrs:

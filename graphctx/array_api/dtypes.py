@@ -9,12 +9,14 @@ import numpy as np
 
 from graphctx import ops
 from graphctx.array_api.signatures import require_cpu
+from graphctx.ops.floats import limits
+from graphctx.spec import as_dtype
 from graphctx.tensor import ArrayOperators
 
 
 def _dtype(x: Any) -> Any:
     """A dtype, or that of an array, a tensor or a variable."""
-    return x.dtype if isinstance(x, (ArrayOperators, np.ndarray, np.generic)) else np.dtype(x)
+    return x.dtype if isinstance(x, (ArrayOperators, np.ndarray, np.generic)) else as_dtype(x)
 
 
 def astype(x: Any, dtype: Any, /, *, copy: builtins.bool = True, device: Any = None) -> Any:
@@ -27,12 +29,12 @@ def astype(x: Any, dtype: Any, /, *, copy: builtins.bool = True, device: Any = N
 
 def can_cast(from_: Any, to: Any, /) -> builtins.bool:
     """Whether a dtype, or that of an array, becomes another one by promotion."""
-    return np.can_cast(_dtype(from_), np.dtype(to))
+    return np.can_cast(_dtype(from_), as_dtype(to))
 
 
 def finfo(type: Any, /) -> Any:
     """Limits of a floating dtype, or of that of an array."""
-    return np.finfo(_dtype(type))
+    return limits(_dtype(type))
 
 
 def iinfo(type: Any, /) -> Any:

@@ -50,9 +50,9 @@ def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return ops.cross(x1, x2, axis)
 
 
+@documented(ops.det)
 def det(x: Any, /) -> Any:
-    """The determinants of square matrices."""
-    return eager_only("linalg.det", np.linalg.det, x)
+    return ops.det(x)
 
 
 @documented(ops.diagonal)

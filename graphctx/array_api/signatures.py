@@ -18,12 +18,11 @@ from graphctx.tensor import ArrayOperators, Tensor, where
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _FACTORS = "ONNX has no operator that factors or inverts matrices"
-_COMPLEX = "ONNX's operators take no complex numbers"
+_COMPLEX = "ONNX's operators take no complex numbers: ops.dft has pairs of numbers instead"
 
 REFUSED = {
     "from_dlpack": "a symbolic tensor has no memory to share",
     "linalg.cholesky": _FACTORS,
-    "linalg.det": _FACTORS,
     "linalg.eigh": _FACTORS,
     "linalg.eigvalsh": _FACTORS,
     "linalg.inv": _FACTORS,

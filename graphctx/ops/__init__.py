@@ -143,6 +143,7 @@ from graphctx.ops.grids import (
     meshgrid,
 )
 from graphctx.ops.indexing import (
+    center_crop_pad,
     flip,
     gather_nd,
     getitem,
@@ -157,6 +158,7 @@ from graphctx.ops.indexing import (
     triu,
 )
 from graphctx.ops.linalg import (
+    det,
     dot,
     einsum,
     gemm,
@@ -188,6 +190,10 @@ from graphctx.ops.logic import (
     not_equal,
     where,
 )
+from graphctx.ops.losses import (
+    nll_loss,
+    softmax_cross_entropy,
+)
 from graphctx.ops.matrices import (
     cross,
     diagonal,
@@ -196,20 +202,28 @@ from graphctx.ops.matrices import (
     trace,
 )
 from graphctx.ops.neural import (
-    average_pool,
+    col2im,
     conv,
     conv_transpose,
-    global_average_pool,
-    global_max_pool,
-    max_pool,
 )
 from graphctx.ops.normalization import (
     batch_norm,
     group_norm,
     instance_norm,
     layer_norm,
+    local_response_norm,
+    mean_variance_norm,
     rms_norm,
     unit_norm,
+)
+from graphctx.ops.pooling import (
+    average_pool,
+    global_average_pool,
+    global_lp_pool,
+    global_max_pool,
+    lp_pool,
+    max_pool,
+    max_unpool,
 )
 from graphctx.ops.random import (
     dropout,
@@ -250,6 +264,13 @@ from graphctx.ops.reductions import (
 from graphctx.ops.resizing import (
     resize,
 )
+from graphctx.ops.sampling import (
+    affine_grid,
+    deform_conv,
+    grid_sample,
+    max_roi_pool,
+    roi_align,
+)
 from graphctx.ops.searching import (
     nonzero,
     searchsorted,
@@ -280,12 +301,21 @@ from graphctx.ops.shape import (
     unstack,
     with_recorder,
 )
+from graphctx.ops.signal import (
+    blackman_window,
+    dft,
+    hamming_window,
+    hann_window,
+    mel_weight_matrix,
+    stft,
+)
 
 __all__ = [
     "abs",
     "acos",
     "acosh",
     "add",
+    "affine_grid",
     "all",
     "any",
     "arange",
@@ -307,12 +337,15 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "bool",
     "broadcast_arrays",
     "broadcast_to",
     "ceil",
     "celu",
+    "center_crop_pad",
     "clip",
+    "col2im",
     "concat",
     "cond",
     "conv",
@@ -326,7 +359,10 @@ __all__ = [
     "cumsum",
     "cumulative_prod",
     "cumulative_sum",
+    "deform_conv",
     "depth_to_space",
+    "det",
+    "dft",
     "diagonal",
     "diff",
     "divide",
@@ -359,12 +395,16 @@ __all__ = [
     "gemm",
     "getitem",
     "global_average_pool",
+    "global_lp_pool",
     "global_max_pool",
     "glu",
     "greater",
     "greater_equal",
+    "grid_sample",
     "group_norm",
     "gru",
+    "hamming_window",
+    "hann_window",
     "hard_shrink",
     "hard_sigmoid",
     "hard_silu",
@@ -390,6 +430,7 @@ __all__ = [
     "less_equal",
     "linear",
     "linspace",
+    "local_response_norm",
     "log",
     "log1p",
     "log2",
@@ -403,6 +444,7 @@ __all__ = [
     "logical_xor",
     "logit",
     "logsumexp",
+    "lp_pool",
     "lstm",
     "matmul",
     "matrix_norm",
@@ -410,8 +452,12 @@ __all__ = [
     "matrix_transpose",
     "max",
     "max_pool",
+    "max_roi_pool",
+    "max_unpool",
     "maximum",
     "mean",
+    "mean_variance_norm",
+    "mel_weight_matrix",
     "meshgrid",
     "min",
     "minimum",
@@ -422,6 +468,7 @@ __all__ = [
     "negative",
     "newaxis",
     "nextafter",
+    "nll_loss",
     "nonzero",
     "not_equal",
     "one_hot",
@@ -448,6 +495,7 @@ __all__ = [
     "resize",
     "rms_norm",
     "rnn",
+    "roi_align",
     "roll",
     "rotary_embedding",
     "round",
@@ -467,6 +515,7 @@ __all__ = [
     "size",
     "soft_shrink",
     "softmax",
+    "softmax_cross_entropy",
     "softmin",
     "softplus",
     "softsign",
@@ -481,6 +530,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stft",
     "subtract",
     "sum",
     "swapaxes",

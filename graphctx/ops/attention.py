@@ -27,6 +27,7 @@ from graphctx.spec import (
     DimLike,
     Shape,
     as_dtype,
+    is_multiple,
     kind_of,
     may_be_same,
     require_same_dim,
@@ -53,8 +54,7 @@ def _divided(size: DimLike, heads: int | None, what: str) -> DimLike:
         raise ShapeError(
             "3-D operands [batch, length, heads * size] need q_num_heads, kv_num_heads"
         )
-    rest = size % heads if heads > 0 else 1
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(size, heads):
         raise ShapeError(f"the last dimension of {what} ({size}) is no multiple of {heads} heads")
     return size // heads
 
@@ -86,6 +86,7 @@ def _infer_attention(
     is_causal: int = 0,
     kv_num_heads: int | None = None,
     left_window_size: int = -1,
+    outputs: int | None = None,
     q_num_heads: int | None = None,
     qk_matmul_output_mode: int | None = None,
     right_window_size: int = -1,
@@ -129,14 +130,20 @@ def _infer_attention(
     y: Shape = (batch, heads, rows, value_size)
     if Q.rank == 3:
         y = (batch, rows, heads * value_size)
-    if past is None and qk_matmul_output_mode is None:
-        return y, dtype
-    outputs: list[Inferred] = [
+    found: list[Inferred] = [
         (y, dtype),
         ((batch, kv_heads, total, size), K.dtype),
         ((batch, kv_heads, total, value_size), V.dtype),
+        (scores, dtype),
     ]
-    return outputs if qk_matmul_output_mode is None else [*outputs, (scores, dtype)]
+    return found[: _output_count(outputs, past is not None, qk_matmul_output_mode)]
+
+
+def _output_count(outputs: int | None, has_past: bool, mode: int | None) -> int:
+    """How many outputs a node has."""
+    if outputs is not None:
+        return outputs
+    return 4 if mode is not None else 3 if has_past else 1
 
 
 def _infer_past(
@@ -226,6 +233,7 @@ def attention_op(
     is_causal: int = 0,
     kv_num_heads: int | None = None,
     left_window_size: int = -1,
+    outputs: int | None = None,
     q_num_heads: int | None = None,
     qk_matmul_output_mode: int | None = None,
     right_window_size: int = -1,
@@ -235,9 +243,12 @@ def attention_op(
 ) -> Any:
     """Scaled dot-product attention: `softmax(scale * Q @ K.T + mask) @ V`, head by head.
 
-    A node gives `present_key` and `present_value` if it has a past, and all four outputs if it has
-    a `qk_matmul_output_mode`; ONNX's nodes name the outputs they give.
+    Unless it says how many `outputs` it has, a node gives `present_key` and `present_value` if it
+    has a past, and all four outputs if it has a `qk_matmul_output_mode`.
     """
+    count = _output_count(outputs, past_key is not None, qk_matmul_output_mode)
+    # ONNX's default is 0, but scores that no output asks for are not kept.
+    mode = (qk_matmul_output_mode or 0) if count > 3 else None
     q, k, v = (
         _split_heads(Q, q_num_heads),
         _split_heads(K, kv_num_heads),
@@ -250,7 +261,7 @@ def attention_op(
     job = _Attention(
         q, k, v, attn_mask, past, nonpad_kv_seqlen,
         causal=bool(is_causal), left=left_window_size, right=right_window_size, scale=scale,
-        softcap=softcap, precision=softmax_precision, mode=qk_matmul_output_mode,
+        softcap=softcap, precision=softmax_precision, mode=mode,
     )  # fmt: skip
     y = np.empty((q.shape[0], q.shape[2], q.shape[1], v.shape[3]), Q.dtype)
     by_heads = y.transpose(0, 2, 1, 3)
@@ -259,11 +270,11 @@ def attention_op(
     job.run(by_heads)
     if Q.ndim == 3:
         y = y.reshape(*Q.shape[:2], q.shape[1] * v.shape[3])
-    if past_key is None and qk_matmul_output_mode is None:
+    if count == 1:
         return y
     if past_key is None:
         k, v = k.copy(order="C"), v.copy(order="C")
-    return (y, k, v) if job.scores is None else (y, k, v, job.scores)
+    return (y, k, v, job.scores)[:count]
 
 
 class _Attention:

@@ -138,7 +138,7 @@ def _buffer(x: Any, dtype: Any) -> Any:
 
 
 def in_blocks(
-    step: Callable[..., None],
+    step: Callable[..., Any],
     operands: Sequence[Any],
     out: Any,
     dtypes: Sequence[Any],

@@ -40,11 +40,10 @@ def copysign(x1: Any, x2: Any) -> Any:
 
 def limits(dtype: Any) -> Any:
     """NumPy's `finfo`, or that of ml_dtypes for its dtypes."""
+    package: Any = np
     if is_extended(dtype):
-        import ml_dtypes
-
-        return ml_dtypes.finfo(dtype)
-    return np.finfo(dtype)
+        import ml_dtypes as package
+    return package.finfo(dtype)
 
 
 def _expand_nextafter(x1: Any, x2: Any) -> Any:

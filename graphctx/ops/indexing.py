@@ -23,6 +23,7 @@ from graphctx.ops.shape import (
     normalize_axes,
     reshape,
     resolved,
+    shape_entries,
     shape_operand,
     with_recorder,
 )
@@ -618,6 +619,8 @@ def _infer_pad(
         raise ShapeError(f"the mode is constant, edge, reflect or wrap, got {mode!r}")
     if constant_value is not None and constant_value.dtype != data.dtype:
         raise DTypeError(f"the value needs the dtype {data.dtype}, got {constant_value.dtype}")
+    if axes is not None and axes.constant is None and axes.dims is None:
+        return tuple(Dim.unknown() for _ in data.shape), data.dtype
     along = None if axes is None else constant_ints(axes, "the axes")
     shape = list(data.shape)
     for axis, (before, after) in _pad_axes(data.rank, known_dims(pads, "the pads"), along).items():
@@ -712,6 +715,60 @@ def _pad_pairs(pads: Any, rank: int) -> list[tuple[Any, Any]]:
             f"axes; got {pads!r}"
         )
     return [(before, after) for before, after in pairs]
+
+
+def _infer_center_crop_pad(
+    input_data: Value, shape: Value, *, axes: Sequence[int] | None = None
+) -> Inferred:
+    require_rank(shape, 1, "the shape")
+    sizes = known_dims(shape, "the shape")
+    along = range(input_data.rank) if axes is None else normalize_axes(axes, input_data.rank)
+    if len(sizes) != len(along):
+        raise ShapeError(f"needs a size for each of {len(along)} axes, got {list(sizes)}")
+    if any(not isinstance(size, Dim) and size < 0 for size in sizes):
+        raise ShapeError(f"sizes are at least 0, got {list(sizes)}")
+    found = dict(zip(along, sizes, strict=True))
+    return tuple(found.get(axis, size) for axis, size in enumerate(input_data.shape)), (
+        input_data.dtype
+    )
+
+
+@op("CenterCropPad", any_dtype=True, since=18, infer=_infer_center_crop_pad)
+def center_crop_pad_op(input_data: Any, shape: Any, *, axes: Sequence[int] | None = None) -> Any:
+    """The middle of each axis cut out, or zeros put around it, to get these sizes."""
+    along = range(input_data.ndim) if axes is None else normalize_axes(axes, input_data.ndim)
+    sizes = list(input_data.shape)
+    for axis, size in zip(along, shape.tolist(), strict=True):
+        sizes[axis] = size
+    out = np.full(sizes, "" if input_data.dtype == object else 0, input_data.dtype)
+    to: list[slice] = []
+    source: list[slice] = []
+    for old, new in zip(input_data.shape, sizes, strict=True):
+        before, cut, count = max(new - old, 0) // 2, max(old - new, 0) // 2, min(old, new)
+        to.append(slice(before, before + count))
+        source.append(slice(cut, cut + count))
+    out[tuple(to)] = input_data[tuple(source)]
+    return out
+
+
+def center_crop_pad(x: Any, shape: Any, *, axes: Any = None) -> Any:
+    """Cut the middle out of each axis, or put zeros around it, to get these sizes.
+
+    Args:
+        x: any tensor; strings get empty ones around them.
+        shape: sizes, of which some may be symbolic dimensions. Of an odd number of places to cut
+            off or to add, the one more is at the end.
+        axes: that they are of; all where they are not given.
+
+    Raises:
+        ShapeError: there is not one size for each axis.
+    """
+    x, recorder = with_recorder(x, shape)
+    sizes = shape_operand(recorder, shape_entries(shape))
+    if axes is None:
+        return center_crop_pad_op(x, sizes)
+    # Counted from the front: onnxruntime takes no others.
+    return center_crop_pad_op(x, sizes, axes=normalize_axes(axes, x.ndim))
 
 
 # -- one-hot --------------------------------------------------------------------------------------

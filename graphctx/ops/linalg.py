@@ -14,7 +14,15 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.elementwise import multiply
-from graphctx.ops.rules import alike, composite, numpy_rules, operands_of, tensor
+from graphctx.ops.rules import (
+    alike,
+    composite,
+    half_in_single,
+    numpy_rules,
+    one_floating_dtype,
+    operands_of,
+    tensor,
+)
 from graphctx.ops.table import TABLE, Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import (
     DimLike,
@@ -289,6 +297,25 @@ def einsum(equation: str, *operands: Any) -> Any:
         ShapeError: the equation does not fit the operands.
     """
     return einsum_op(*operands, equation=equation)
+
+
+# -- determinants ---------------------------------------------------------------------------------
+
+
+def _infer_det(X: Value) -> Inferred:
+    require_kind(X, "f", "a floating dtype")
+    if X.rank < 2:
+        raise ShapeError(f"needs square matrices [..., n, n], got {shape_text(X.shape)}")
+    require_same_dim(X.shape[-2], X.shape[-1], "a determinant is of a square matrix")
+    return X.shape[:-2], X.dtype
+
+
+@op("Det", since=11, infer=_infer_det)
+@half_in_single
+def det(X: Any) -> Any:
+    """The determinants of square matrices [..., n, n]."""
+    one_floating_dtype(X)
+    return np.asarray(np.linalg.det(X))
 
 
 # -- public functions on top of them --------------------------------------------------------------

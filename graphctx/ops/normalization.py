@@ -13,25 +13,28 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.errors import ShapeError
+from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.blocks import in_blocks, sum_of_rows, with_column
 from graphctx.ops.elementwise import add, divide, maximum, multiply
 from graphctx.ops.logic import astype
 from graphctx.ops.reductions import vector_norm
-from graphctx.ops.rules import half_in_single
-from graphctx.ops.shape import broadcasts_to, reshape, reshape_op
+from graphctx.ops.rules import half_in_single, one_floating_dtype
+from graphctx.ops.shape import broadcasts_to, normalize_axes, reshape, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
-from graphctx.spec import Dim, require_same_dim, shape_text
+from graphctx.spec import is_multiple, require_same_dim, shape_text
 
 # -- what the kernels share -----------------------------------------------------------------------
 
 
-def _standardize(x: Any, y: Any, out: Any, epsilon: float) -> None:
+def _standardize(x: Any, y: Any, out: Any, epsilon: float) -> tuple[Any, Any]:
     """Write contiguous rows with mean 0 and variance 1 into `out` (Ba et al. 2016, eq. 3).
 
     `out` may be x; y is a buffer.
+
+    Returns:
+        Means and inverse deviations of the rows.
     """
     count = x.dtype.type(x.shape[-1])
     mean = sum_of_rows(x)
@@ -43,6 +46,7 @@ def _standardize(x: Any, y: Any, out: Any, epsilon: float) -> None:
     np.sqrt(deviation, out=deviation)
     np.divide(1, deviation, out=deviation)
     with_column(np.multiply, y, deviation, out)
+    return mean, deviation
 
 
 def _flat(x: Any, axis: int) -> Any:
@@ -194,17 +198,23 @@ def _infer_layer_norm(
     *,
     axis: int = -1,
     epsilon: float = 1e-5,
+    outputs: int = 1,
     stash_type: int = 1,
-) -> Inferred:
+) -> Inferred | list[Inferred]:
     require_kind(X, "f", "a floating dtype")
     common_dtype([X, Scale] if B is None else [X, Scale, B])
-    normalize_axis(axis, X.rank)
+    along = normalize_axis(axis, X.rank)
+    if outputs > 1 and stash_type != 1:
+        raise DTypeError(f"means and deviations are float32 (stash_type 1), not {stash_type}")
     for name, value in (("Scale", Scale), ("B", B)):
         if value is not None and not broadcasts_to(value.shape, X.shape):
             raise ShapeError(
                 f"{name} {shape_text(value.shape)} does not broadcast to {shape_text(X.shape)}"
             )
-    return X.shape, X.dtype
+    if outputs == 1:
+        return X.shape, X.dtype
+    statistics = ((*X.shape[:along], *(1 for _ in X.shape[along:])), np.dtype(np.float32))
+    return [(X.shape, X.dtype), *[statistics] * (outputs - 1)]
 
 
 def _local_axes(node: Node) -> int:
@@ -213,15 +223,17 @@ def _local_axes(node: Node) -> int:
     return -axis if axis < 0 else node.output.rank - axis
 
 
-def _layer_norm(x: Any, scale: Any, bias: Any, out: Any, y: Any, axis: int, epsilon: float) -> None:
-    _standardize(_flat(x, axis), _flat(y, axis), _flat(out, axis), epsilon)
+def _layer_norm(
+    x: Any, scale: Any, bias: Any, out: Any, y: Any, axis: int, epsilon: float
+) -> tuple[Any, Any]:
+    found = _standardize(_flat(x, axis), _flat(y, axis), _flat(out, axis), epsilon)
     np.multiply(out, scale, out=out)
     if bias is not None:
         np.add(out, bias, out=out)
+    return found
 
 
 @op("LayerNormalization", since=17, infer=_infer_layer_norm, local=_local_axes, row_major=True)
-@half_in_single
 def layer_norm_op(
     X: Any,
     Scale: Any,
@@ -229,20 +241,38 @@ def layer_norm_op(
     *,
     axis: int = -1,
     epsilon: float = 1e-5,
+    outputs: int = 1,
     stash_type: int = 1,
     out: Any = None,
 ) -> Any:
-    """The axes from `axis` on together standardized, then scaled and shifted."""
-    X = np.ascontiguousarray(X)
+    """The axes from `axis` on together standardized, then scaled and shifted.
+
+    Further outputs are the means and the inverse deviations in float32.
+    """
     axis = axis if axis < 0 else axis - X.ndim
+    if outputs == 1:
+        return _layer_norm_of(X, Scale, B, axis=axis, epsilon=epsilon, out=out)
+    wide = X.astype(np.float32) if X.dtype == np.float16 else np.ascontiguousarray(X)
+    y = np.empty_like(wide)
+    mean, deviation = _layer_norm(wide, Scale, B, y, np.empty_like(wide), axis, epsilon)
+    shape = (*X.shape[:axis], *(1,) * -axis)
+    statistics = (z.astype(np.float32, copy=False).reshape(shape) for z in (mean, deviation))
+    with np.errstate(over="ignore"):
+        return (y.astype(X.dtype, copy=False), *statistics)[:outputs]
+
+
+@half_in_single
+def _layer_norm_of(x: Any, scale: Any, bias: Any, *, axis: int, epsilon: float, out: Any) -> Any:
+    x = np.ascontiguousarray(x)
     return in_blocks(
-        _layer_norm, (X, Scale, B), out, (X.dtype,), axis, epsilon, whole=-axis, once=True
+        _layer_norm, (x, scale, bias), out, (x.dtype,), axis, epsilon, whole=-axis, once=True
     )
 
 
 def layer_norm(
-    x: Any, scale: Any, bias: Any = None, *, axis: int = -1, epsilon: float = 1e-5
-) -> Any:
+    x: Any, scale: Any, bias: Any = None, *, axis: int = -1, epsilon: float = 1e-5,
+    statistics: bool = False,
+) -> Any:  # fmt: skip
     """Layer normalization (Ba et al. 2016): the axes from `axis` on have mean 0 and variance 1.
 
     Args:
@@ -251,17 +281,30 @@ def layer_norm(
         bias: like scale.
         axis: first of the axes that are normalized together.
         epsilon: added to the variance.
+        statistics: whether to return means and inverse deviations, too.
+
+    Returns:
+        A tensor like x; with `statistics` a tuple of it and of two float32 tensors in which the
+        axes from `axis` on have the size 1.
 
     Raises:
         ShapeError: scale or bias do not broadcast to x.
     """
-    return layer_norm_op(x, scale, bias, axis=operator.index(axis), epsilon=float(epsilon))
+    attrs = {"outputs": 3} if statistics else {}
+    return layer_norm_op(x, scale, bias, axis=operator.index(axis), epsilon=float(epsilon), **attrs)
 
 
 def _infer_rms_norm(
     X: Value, scale: Value, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
 ) -> Inferred:
-    return _infer_layer_norm(X, scale, axis=axis)
+    for value in (X, scale):
+        require_kind(value, "f", "a floating dtype")
+    normalize_axis(axis, X.rank)
+    if not broadcasts_to(scale.shape, X.shape):
+        raise ShapeError(
+            f"scale {shape_text(scale.shape)} does not broadcast to {shape_text(X.shape)}"
+        )
+    return X.shape, scale.dtype
 
 
 def _rms_norm(x: Any, scale: Any, out: Any, y: Any, axis: int, epsilon: float) -> None:
@@ -276,15 +319,25 @@ def _rms_norm(x: Any, scale: Any, out: Any, y: Any, axis: int, epsilon: float) -
 
 
 @op("RMSNormalization", since=23, infer=_infer_rms_norm, local=_local_axes, row_major=True)
-@half_in_single
 def rms_norm_op(
     X: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1,
     out: Any = None,
 ) -> Any:  # fmt: skip
     """The axes from `axis` on together divided by their root mean square, then scaled."""
-    X = np.ascontiguousarray(X)
     axis = axis if axis < 0 else axis - X.ndim
-    return in_blocks(_rms_norm, (X, scale), out, (X.dtype,), axis, epsilon, whole=-axis)
+    if X.dtype == scale.dtype:
+        return _rms_norm_of(X, scale, axis=axis, epsilon=epsilon, out=out)
+    # The result has the dtype of the scale.
+    wide = np.result_type(X.dtype, scale.dtype, np.float32)
+    operands = (x.astype(wide, copy=False) for x in (X, scale))
+    with np.errstate(over="ignore"):
+        return _rms_norm_of(*operands, axis=axis, epsilon=epsilon).astype(scale.dtype)
+
+
+@half_in_single
+def _rms_norm_of(x: Any, scale: Any, *, axis: int, epsilon: float, out: Any = None) -> Any:
+    x = np.ascontiguousarray(x)
+    return in_blocks(_rms_norm, (x, scale), out, (x.dtype,), axis, epsilon, whole=-axis)
 
 
 def rms_norm(x: Any, scale: Any, *, axis: int = -1, epsilon: float = 1e-5) -> Any:
@@ -376,8 +429,7 @@ def _infer_group_norm(
     _channels_first(X)
     common_dtype([X, scale, bias])
     channels = X.shape[1]
-    rest = channels % num_groups if num_groups > 0 else 1
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(channels, num_groups):
         raise ShapeError(f"channels ({channels}) must be a multiple of num_groups ({num_groups})")
     _check_affine(X, channels, {"scale": scale, "bias": bias})
     return X.shape, X.dtype
@@ -434,3 +486,93 @@ def group_norm(x: Any, scale: Any, bias: Any, groups: int, *, epsilon: float = 1
         ShapeError: the channels cannot be split into so many groups.
     """
     return group_norm_op(x, scale, bias, num_groups=operator.index(groups), epsilon=float(epsilon))
+
+
+# -- over neighbouring channels, and over axes of choice ------------------------------------------
+
+
+def _infer_lrn(
+    X: Value, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+) -> Inferred:
+    _channels_first(X)
+    if size < 1:
+        raise ShapeError(f"size is at least 1, got {size}")
+    return X.shape, X.dtype
+
+
+@op("LRN", since=1, infer=_infer_lrn)
+@half_in_single
+def lrn_op(X: Any, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Any:
+    """Each element divided by a power of the sum of squares of neighbouring channels."""
+    one_floating_dtype(X)
+    if size < 1:
+        raise ValueError("size is at least 1")
+    channels = X.shape[1]
+    squares = np.square(X)
+    total = np.zeros_like(X)
+    behind = min(size // 2, channels - 1)
+    for shift in range(-min((size - 1) // 2, channels - 1), behind + 1):
+        to = slice(max(-shift, 0), channels - max(shift, 0))
+        total[:, to] += squares[:, max(shift, 0) : channels - max(-shift, 0)]
+    kind = X.dtype.type
+    total *= kind(alpha / size)
+    total += kind(bias)
+    return X / total ** kind(beta)
+
+
+def local_response_norm(
+    x: Any, size: int, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+) -> Any:
+    """Local response normalization (Krizhevsky et al. 2012) among neighbouring channels.
+
+    `x / (bias + alpha / size * sum(x ** 2)) ** beta`, with the sum over `size` channels around each
+    one, as far as they are there; of an even number, one more behind it.
+
+    Args:
+        x: [N, C, D1, ...]. onnxruntime has a kernel for images of float32 with two axes of space
+            and an odd size.
+        size: number of channels.
+        alpha: factor of the mean square.
+        beta: exponent.
+        bias: added to it.
+
+    Raises:
+        ShapeError: the size is less than 1.
+    """
+    attrs = {"alpha": float(alpha), "beta": float(beta), "bias": float(bias)}
+    return lrn_op(x, size=operator.index(size), **attrs)
+
+
+def _infer_mean_variance(X: Value, *, axes: Sequence[int] = (0, 2, 3)) -> Inferred:
+    require_kind(X, "f", "a floating dtype")
+    normalize_axes(axes, X.rank)
+    return X.shape, X.dtype
+
+
+MEAN_VARIANCE_EPSILON = 1e-9
+"""What ONNX adds to the deviation."""
+
+
+@op("MeanVarianceNormalization", since=13, infer=_infer_mean_variance)
+@half_in_single
+def mean_variance_norm_op(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
+    """The axes together get mean 0 and variance 1."""
+    one_floating_dtype(X)
+    along = normalize_axes(axes, X.ndim)
+    count = X.dtype.type(math.prod(X.shape[axis] for axis in along))
+    centered = X - np.add.reduce(X, axis=along, keepdims=True) / count
+    variance = np.add.reduce(np.square(centered), axis=along, keepdims=True) / count
+    return centered / (np.sqrt(variance) + X.dtype.type(MEAN_VARIANCE_EPSILON))
+
+
+def mean_variance_norm(x: Any, axes: Any = (0, 2, 3)) -> Any:
+    """The axes together get mean 0 and variance 1: `(x - mean) / (sqrt(variance) + 1e-9)`.
+
+    Args:
+        x: any floating tensor.
+        axes: over which mean and variance are taken.
+
+    Raises:
+        ShapeError: an axis is out of range or named twice.
+    """
+    return mean_variance_norm_op(x, axes=normalize_axes(axes, x.ndim))

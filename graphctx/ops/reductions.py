@@ -26,6 +26,7 @@ from graphctx.ops.elementwise import (
 )
 from graphctx.ops.logic import BOOL, astype, not_equal
 from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
+from graphctx.ops.shape import known_dims
 from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
 from graphctx.spec import Dim, as_dtype, is_extended, is_half, kind_of, size_of
 from graphctx.tensor import Tensor
@@ -302,7 +303,7 @@ def _infer_top_k(
 ) -> list[Inferred]:
     require_kind(x, "iuf", "a numeric dtype")
     axis = normalize_axis(axis, x.rank)
-    count = k.dims[0] if k.dims else constant_ints(k, "k")[0]
+    count = known_dims(k, "k")[0]
     size = x.shape[axis]
     if not isinstance(count, Dim) and not isinstance(size, Dim) and count > size:
         raise ShapeError(f"k={count} of {size} elements along axis {axis}")

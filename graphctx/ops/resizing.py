@@ -316,11 +316,24 @@ def _infer_resize(
     factors = None
     if scales is not None:
         if scales.constant is None:
-            raise ShapeError("the scales must be known while tracing")
+            return _unknown_along(X.shape, axes), X.dtype
         factors = scales.constant.reshape(-1).tolist()
     dims = None if sizes is None else known_dims(sizes, "the sizes")
+    keeps_ratio = keep_aspect_ratio_policy in POLICIES[1:]
+    if (
+        dims is not None
+        and keeps_ratio
+        and any(isinstance(dim, Dim) and dim.is_unknown for dim in (*dims, *X.shape))
+    ):
+        return _unknown_along(X.shape, axes), X.dtype
     shape, _ = _resized(X.shape, axes, factors, dims, keep_aspect_ratio_policy)
     return shape, X.dtype
+
+
+def _unknown_along(shape: Shape, axes: Sequence[int] | None) -> Shape:
+    """The shape of a result whose sizes along the axes only data decides."""
+    along = range(len(shape)) if axes is None else normalize_axes(axes, len(shape))
+    return tuple(Dim.unknown() if axis in along else dim for axis, dim in enumerate(shape))
 
 
 def _given(operand: Any) -> Any:

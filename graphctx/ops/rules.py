@@ -309,5 +309,14 @@ def half_in_single(kernel: Function) -> Function:
     return wide  # type: ignore[return-value]
 
 
+def one_floating_dtype(x: Any, *others: Any) -> None:
+    """Raise `ValueError` unless arrays are of one floating dtype, where NumPy would not mind.
+
+    For kernels: the error that users see is the one that inference has the words for.
+    """
+    if x.dtype.kind != "f" or any(y is not None and y.dtype != x.dtype for y in others):
+        raise ValueError("the operands are not of one floating dtype")
+
+
 def _single(x: Any) -> Any:
     return x.astype(np.float32) if is_half(x.dtype) else x

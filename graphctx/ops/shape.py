@@ -31,6 +31,7 @@ from graphctx.spec import (
     DimLike,
     Shape,
     broadcast_shapes,
+    is_multiple,
     kind_of,
     may_be_same,
     require_same_dim,
@@ -42,6 +43,9 @@ from graphctx.spec import (
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, where
 
 INT64 = np.dtype(np.int64)
+
+MODES = ("DCR", "CRD")
+"""Whether the place in a block comes before or after the channel, in the channels of an image."""
 
 # -- what the functions of these families share ---------------------------------------------------
 
@@ -108,8 +112,8 @@ def known_dims(value: Value | None, what: str) -> tuple[Any, ...]:
     """
     if value is not None and value.dims is not None:
         return value.dims
-    if value is not None and value.constant is None and value.rank == 1:
-        [count] = value.shape
+    if value is not None and value.constant is None and value.rank < 2:
+        count = size_of(value.shape)
         if not isinstance(count, Dim):
             return tuple(Dim.unknown() for _ in range(count))
     return constant_ints(value, what)
@@ -709,14 +713,21 @@ def _repeat_each(x: Any, repeats: Any, axis: int) -> Any:
 
 
 def _divided(size: DimLike, block: int, what: str) -> DimLike:
-    rest = size % block
-    if isinstance(rest, Dim) or rest:
+    if not is_multiple(size, block):
         raise ShapeError(f"{what} ({size}) must be a multiple of {block}")
     return size // block
 
 
+def _check_block(blocksize: int, mode: str) -> None:
+    if blocksize < 1:
+        raise ShapeError(f"blocksize is at least 1, got {blocksize}")
+    if mode not in MODES:
+        raise ShapeError(f"mode is {' or '.join(MODES)}, got {mode!r}")
+
+
 def _infer_depth_to_space(input: Value, *, blocksize: int, mode: str = "DCR") -> Inferred:
     require_rank(input, 4, "the image [N, C, H, W]")
+    _check_block(blocksize, mode)
     n, c, h, w = input.shape
     depth = _divided(c, blocksize * blocksize, "the number of channels")
     return (n, depth, h * blocksize, w * blocksize), input.dtype
@@ -724,7 +735,13 @@ def _infer_depth_to_space(input: Value, *, blocksize: int, mode: str = "DCR") ->
 
 @op("DepthToSpace", any_dtype=True, since=13, infer=_infer_depth_to_space, view=True)
 def depth_to_space(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
-    """Channels moved into blocks of space: [N, C*b*b, H, W] to [N, C, H*b, W*b]."""
+    """Channels moved into blocks of space: [N, C*b*b, H, W] to [N, C, H*b, W*b].
+
+    Channels are the place in a block and then a channel of the result; in the mode "CRD" the
+    channel comes first.
+    """
+    if mode not in MODES or blocksize < 1:
+        raise ValueError("an unknown mode, or no blocks")
     n, c, h, w = input.shape
     b, depth = blocksize, c // (blocksize * blocksize)
     if mode == "DCR":
@@ -734,19 +751,26 @@ def depth_to_space(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
     return x.reshape(n, depth, h * b, w * b)
 
 
-def _infer_space_to_depth(input: Value, *, blocksize: int) -> Inferred:
+def _infer_space_to_depth(input: Value, *, blocksize: int, mode: str = "DCR") -> Inferred:
     require_rank(input, 4, "the image [N, C, H, W]")
+    _check_block(blocksize, mode)
     n, c, h, w = input.shape
     rows, columns = _divided(h, blocksize, "the height"), _divided(w, blocksize, "the width")
     return (n, c * blocksize * blocksize, rows, columns), input.dtype
 
 
 @op("SpaceToDepth", any_dtype=True, since=13, infer=_infer_space_to_depth, view=True)
-def space_to_depth(input: Any, *, blocksize: int) -> Any:
-    """Blocks of space moved into channels: [N, C, H*b, W*b] to [N, C*b*b, H, W]."""
+def space_to_depth(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
+    """Blocks of space moved into channels: [N, C, H*b, W*b] to [N, C*b*b, H, W].
+
+    The channels are ordered as `depth_to_space` takes them in the same mode.
+    """
+    if mode not in MODES or blocksize < 1:
+        raise ValueError("an unknown mode, or no blocks")
     n, c, h, w = input.shape
     b = blocksize
-    x = input.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4)
+    x = input.reshape(n, c, h // b, b, w // b, b)
+    x = x.transpose(0, 3, 5, 1, 2, 4) if mode == "DCR" else x.transpose(0, 1, 3, 5, 2, 4)
     return x.reshape(n, c * b * b, h // b, w // b)
 
 

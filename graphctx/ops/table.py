@@ -40,6 +40,12 @@ from graphctx.tensor import ArrayOperators, Tensor, result_dtype, where
 
 OPSET = 28  # the newest opset of the pinned onnx: operators follow its specification
 
+OUTPUTS = "outputs"
+"""The attribute of ours that says how many outputs a node has, where ONNX's last are optional.
+
+ONNX's nodes name their outputs instead: files do not have it.
+"""
+
 Inferred = tuple[Shape, Any]  # shape and dtype of one output
 
 

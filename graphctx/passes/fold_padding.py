@@ -37,6 +37,8 @@ def _fold(
     attrs = dict(node.attrs)
     if attrs.pop("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or attrs.get("ceil_mode"):
         return None
+    if len(node.outputs) > 1:
+        return None  # indices of the largest elements, which count the padded image's
     transpose = made_by(operands[0], "Transpose")
     pad = made_by(transpose.operands[0] if transpose is not None else operands[0], "Pad")
     if pad is None or pad.operands[0] is None:

@@ -357,6 +357,9 @@ for _offset in (0, 1, -1, 9):
 for _array in (M, N, D):
     call("linalg.trace", _array)
 call("linalg.trace", J, offset=1, dtype=np.int32)
+call("linalg.det", M, tolerance=1e-5)
+call("linalg.det", normal(2, 2), fixed=True)
+call("linalg.det", normal(2, 4, 4, dtype=np.float64), onnxruntime=DOUBLE)
 for _order in ("fro", 1, -1, INF, -INF):
     call("linalg.matrix_norm", M, ord=_order)
     call("linalg.matrix_norm", D, ord=_order, keepdims=True)

@@ -7,6 +7,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import onnx
 import pytest
 
 from graphctx import ops
@@ -34,6 +35,12 @@ def test_listed_functions_record_the_operator(script: dict[str, Any]) -> None:
             assert record.name in set(reached(getattr(ops, name), set())), (
                 f"ops.{name} does not refer to the record of {record.name}"
             )
+
+
+def test_what_is_left_out_is_onnxs_and_not_in_the_table(script: dict[str, Any]) -> None:
+    for name in script["LEFT_OUT"]:
+        assert onnx.defs.has(name)
+        assert name not in TABLE
 
 
 def reached(function: Any, seen: set[int]) -> Iterator[str]:

@@ -119,3 +119,17 @@ for dtype in (*FLOATS, "int32", "int64"):
     add(case)
 for letters, a, b in (("abk,k", (2, 3, 4), (4,)), ("k,k", (3,), (3,)), ("bk,bk", (2, 0), (2, 0))):
     add(product("vecdot", letters, random(a), random(b, seed=2), tolerance=1e-5))
+
+
+def determinant(shape: tuple[int, ...], dtype: Any = "float32", tolerance: float = 1e-5) -> Case:
+    names = {axis: f"n{axis}" for axis in range(len(shape) - 2)}
+    return Case("Det", (random(shape, dtype),), symbolic={0: names}, tolerance=tolerance)
+
+
+CASES += [
+    determinant((3, 3)),
+    determinant((2, 5, 4, 4)),
+    determinant((6, 1, 1)),
+    refused(determinant((2, 3, 3), "float64", 1e-12), "onnxruntime has no float64 kernel"),
+    determinant((3, 3), "float16", 1e-2),
+]

@@ -35,8 +35,8 @@ def exact(op: str, *operands: Any, symbolic: Any = None, **attrs: Any) -> Case:
     return Case(op, operands, attrs, symbolic=symbolic or {}, tolerance=0)
 
 
-def unsupported(why: str, op: str, *operands: Any, **attrs: Any) -> Case:
-    return Case(op, operands, attrs, onnxruntime=False, why_not=why)
+def unsupported(why: str, op: str, *operands: Any, constant: Any = (), **attrs: Any) -> Case:
+    return Case(op, operands, attrs, constant=constant, onnxruntime=False, why_not=why)
 
 
 NHW = {0: {0: "n", 2: "h", 3: "w"}}
@@ -145,6 +145,12 @@ WINDOWS: list[dict[str, Any]] = [
     {"kernel_shape": (2, 3), "strides": (2, 2), "auto_pad": "SAME_UPPER", "ceil_mode": 1},
 ]
 
+
+def indices_of(height: int, width: int) -> Any:
+    """Indices of different elements of an image [2, 3, height, width]."""
+    return RNG.permutation(6 * height * width)[:36].reshape(2, 3, 2, 3)
+
+
 POOL = [
     *(exact("MaxPool", IMAGE, symbolic=NHW, **attrs) for attrs in WINDOWS),
     *(near("AveragePool", IMAGE, symbolic=NHW, **attrs) for attrs in WINDOWS),
@@ -169,6 +175,50 @@ POOL = [
     unsupported(
         "onnxruntime has no float64 kernel", "AveragePool", f64(1, 2, 4, 4), kernel_shape=(2, 2)
     ),
+    *(
+        exact("MaxPool", IMAGE, symbolic=NHW, outputs=2, storage_order=order, **attrs)
+        for attrs in WINDOWS
+        for order in (0, 1)
+    ),
+    exact("MaxPool", f32(2, 3, 9), kernel_shape=(4,), pads=(1, 2), outputs=2),
+    exact("MaxPool", f32(1, 2, 4, 5, 6), kernel_shape=(2, 3, 2), strides=(1, 2, 2), outputs=2),
+    # Of equal elements the first one.
+    exact("MaxPool", f32(2, 3, 8, 8).round(), kernel_shape=(4, 4), outputs=2),
+    exact("MaxPool", np.zeros((2, 2, 5, 5), np.uint8), kernel_shape=(3, 3), outputs=2),
+    exact("MaxPool", f64(1, 2, 4, 4), kernel_shape=(2, 2), pads=(1, 1, 0, 0), outputs=2),
+    *(
+        near("LpPool", IMAGE, symbolic=NHW, **attrs, **({} if p == 2 else {"p": p}))
+        for attrs in WINDOWS
+        for p in (1, 2, 3)
+    ),
+    near("LpPool", f32(2, 3, 9), kernel_shape=(4,), strides=(3,), symbolic={0: {2: "t"}}),
+    near("LpPool", f32(1, 2, 4, 5, 6), kernel_shape=(2, 3, 2), pads=(0, 1, 0, 1, 1, 1)),
+    unsupported("onnxruntime has no float64 kernel", "LpPool", f64(1, 2, 4), kernel_shape=(2,)),
+    *(
+        Case(
+            "GlobalLpPool", (x,), {} if p == 2 else {"p": p}, symbolic={0: {0: "n", 2: "h"}},
+            tolerance=2e-5, onnxruntime=False, why_not="onnxruntime has no kernel at this opset",
+        )
+        for p in (1, 2, 3)
+        for x in (IMAGE, f32(2, 3, 9), f64(2, 3, 2, 2, 2))
+    ),
+    Case(
+        "GlobalLpPool", (f16(2, 3, 4, 4),), tolerance=5e-3, onnxruntime=False,
+        why_not="onnxruntime has no kernel at this opset",
+    ),
+    *(
+        Case("MaxUnpool", (f32(2, 3, 2, 3), indices, shape), attrs, constant=(2,), tolerance=0,
+             symbolic={})
+        for indices, shape, attrs in (
+            (indices_of(4, 6), None, {"kernel_shape": (2, 2), "strides": (2, 2)}),
+            (indices_of(5, 6), np.array([2, 3, 5, 6]), {"kernel_shape": (2, 2), "strides": (2, 2)}),
+            (indices_of(3, 5), None, {"kernel_shape": (3, 3), "pads": (1, 0, 0, 0),
+                                      "strides": (1, 1)}),
+            (indices_of(2, 3), None, {"kernel_shape": (1, 1)}),
+        )
+    ),
+    exact("MaxUnpool", f32(2, 2, 3), np.arange(12).reshape(2, 2, 3), kernel_shape=(2,),
+          strides=(2,), symbolic={0: {0: "n", 2: "t"}, 1: {0: "n", 2: "t"}}),
     near("GlobalAveragePool", IMAGE, symbolic=NHW),
     near("GlobalAveragePool", f32(2, 3, 9), symbolic={0: {2: "t"}}),
     near("GlobalAveragePool", f32(2, 3, 2, 3, 4)),
@@ -177,6 +227,39 @@ POOL = [
     exact("GlobalMaxPool", f32(2, 3, 9)),
     exact("GlobalMaxPool", f32(2, 3, 2, 3, 4)),
 ]  # fmt: skip
+
+
+def blocks(shape: tuple[int, ...], image: Any, block: Any, **attrs: Any) -> Case:
+    operands = (f32(*shape), np.asarray(image, np.int64), np.asarray(block, np.int64))
+    return Case(
+        "Col2Im", operands, attrs, constant=(1, 2), symbolic={0: {0: "n"}}, tolerance=2e-6
+    )  # fmt: skip
+
+
+COL2IM = [
+    blocks((2, 12, 12), (4, 5), (2, 2)),
+    blocks((2, 12, 6), (4, 6), (2, 2), strides=(2, 2)),
+    blocks((1, 5, 1), (5, 5), (1, 5), strides=(5, 1), dilations=(1, 1), pads=(0, 0, 0, 0)),
+    blocks((2, 6, 20), (4, 5), (3, 2), pads=(1, 0, 1, 1)),
+    blocks((2, 4, 4), (5, 6), (2, 2), dilations=(3, 4)),
+    blocks((1, 8, 8), (3, 3, 3), (2, 2, 2)),
+    unsupported(
+        "onnxruntime has no float64 kernel",
+        "Col2Im",
+        f64(1, 4, 4),
+        np.array([3, 3]),
+        np.array([2, 2]),
+        constant=(1, 2),
+    ),
+    unsupported(
+        "onnxruntime has no integer kernel",
+        "Col2Im",
+        np.arange(16).reshape(1, 4, 4),
+        np.array([3, 3]),
+        np.array([2, 2]),
+        constant=(1, 2),
+    ),
+]
 
 
 def batch_norm(x: Any, **attrs: Any) -> Case:
@@ -209,6 +292,10 @@ NORM = [
     near("LayerNormalization", f32(4, 64) * 100 + 1000, f32(64), f32(64)),
     near("LayerNormalization", f64(2, 8), f64(8), f64(8)),
     Case("LayerNormalization", (f16(2, 3, 8), f16(8), f16(8)), tolerance=5e-3),
+    near("LayerNormalization", f32(2, 3, 8), f32(8), f32(8), outputs=3, symbolic={0: {0: "n"}}),
+    near("LayerNormalization", f32(2, 3, 8), f32(3, 8), axis=1, outputs=2, symbolic={0: {0: "n"}}),
+    near("LayerNormalization", f64(2, 8), f64(8), outputs=3),
+    Case("LayerNormalization", (f16(2, 3, 8), f16(8)), {"outputs": 3}, tolerance=5e-3),
     near("InstanceNormalization", IMAGE, f32(4), f32(4), symbolic=NHW),
     near("InstanceNormalization", f32(2, 3, 9), f32(3), f32(3), epsilon=1e-2),
     near("InstanceNormalization", f32(1, 2, 2, 3, 4), f32(2), f32(2)),
@@ -220,6 +307,20 @@ NORM = [
     near("RMSNormalization", f32(2, 3, 8), f32(3, 8), axis=1, epsilon=1e-2),
     near("RMSNormalization", f32(2, 3, 8), f32(8), axis=-2, symbolic={0: {0: "n"}}),
     near("RMSNormalization", f32(7), f32(7)),
+    near("LRN", IMAGE, size=3, symbolic=NHW),
+    near("LRN", IMAGE, size=5, alpha=0.5, beta=0.6, bias=2.0, symbolic=NHW),
+    near("LRN", f32(1, 2, 3, 3), size=7, alpha=1.0),
+    *(
+        unsupported(why, "LRN", x, size=size, alpha=0.3)
+        for why, x, size in (
+            ("onnxruntime takes odd sizes", IMAGE, 4),
+            ("onnxruntime takes two axes of space", f32(2, 5, 3), 3),
+            ("onnxruntime has no float64 kernel", f64(1, 3, 2, 2), 3),
+        )
+    ),
+    near("MeanVarianceNormalization", IMAGE, symbolic=NHW),
+    near("MeanVarianceNormalization", IMAGE, axes=(1, -1), symbolic=NHW),
+    unsupported("onnxruntime has no kernel", "MeanVarianceNormalization", f64(2, 3, 4, 4)),
     *(
         near("LpNormalization", f32(3, 4, 5), symbolic={0: {0: "n", 2: "t"}}, axis=axis, p=p)
         for axis in (-1, 1, 0)
@@ -230,4 +331,4 @@ NORM = [
     Case("LpNormalization", (f16(2, 3),), tolerance=5e-3),
 ]  # fmt: skip
 
-CASES: list[Case] = [*CONV, *CONV_TRANSPOSE, *POOL, *NORM]
+CASES: list[Case] = [*CONV, *CONV_TRANSPOSE, *COL2IM, *POOL, *NORM]

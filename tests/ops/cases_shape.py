@@ -90,6 +90,23 @@ TRANSPOSE = [
     exact("SpaceToDepth", f32(2, 2, 4, 6), blocksize=2, symbolic={0: {0: "n"}}),
     exact("SpaceToDepth", numbers((1, 1, 3, 3), np.float64), blocksize=3),
     exact("SpaceToDepth", f32(0, 1, 2, 2), blocksize=2),
+    exact("SpaceToDepth", f32(2, 3, 4, 6), blocksize=2, mode="CRD"),
+    exact("CenterCropPad", f32(5, 6, 7), i64(3, 9, 7), constant=[1]),
+    exact("CenterCropPad", f32(5, 6, 7), i64(8, 3, 6), constant=[1]),
+    exact(
+        "CenterCropPad", f32(5, 6, 7), i64(2, 10), constant=[1], axes=(0, 2), symbolic={0: {1: "n"}}
+    ),
+    exact("CenterCropPad", f32(4, 5), i64(6), constant=[1], axes=(-1,), symbolic={0: {0: "n"}}),
+    exact("CenterCropPad", numbers((3, 4), np.int32), i64(4, 3), constant=[1]),
+    unsupported(
+        "onnxruntime mixes int32 and int64",
+        "CenterCropPad",
+        f32(3, 4),
+        np.array([4, 3], np.int32),
+        constant=[1],
+    ),
+    exact("CenterCropPad", numbers((3, 4), np.uint8), i64(0, 3), constant=[1]),
+    unsupported("onnxruntime pads no strings", "CenterCropPad", STRINGS, i64(3, 1), constant=[1]),
 ]
 
 JOIN = [

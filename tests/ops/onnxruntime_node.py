@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from graphctx.graph import CallGraph, Value
-from graphctx.ops.table import TABLE
+from graphctx.ops.table import OUTPUTS, TABLE
 from tests.ops.case import Case
 
 OPSET = 23
@@ -33,7 +33,7 @@ def model_of(case: Case, dtypes: list[Any]) -> onnx.ModelProto:
     while names and not names[-1]:
         names.pop()
     outputs = [f"y{i}" for i in range(len(dtypes))]
-    attrs = {name: attribute(value) for name, value in case.attrs.items()}
+    attrs = {name: attribute(v) for name, v in case.attrs.items() if name != OUTPUTS}
     node = helper.make_node(case.op, names, outputs, **attrs)
     inputs, initializers = [], []
     for index, x in enumerate(case.operands):
@@ -65,7 +65,8 @@ def opset_of(case: Case) -> int:
     opset = max(OPSET, TABLE[case.op].since)
     for later in range(opset, onnx.defs.onnx_opset_version() + 1):
         schema = onnx.defs.get_schema(case.op, later)
-        if len(case.operands) <= schema.max_input and set(case.attrs) <= set(schema.attributes):
+        attributes = {*schema.attributes, OUTPUTS}
+        if len(case.operands) <= schema.max_input and set(case.attrs) <= attributes:
             return later
     return opset
 
@@ -83,7 +84,7 @@ def model_of_graph(graph: CallGraph) -> onnx.ModelProto:
         elif node.kind == "op":
             assert node.op is not None
             since = max(since, node.op.since)
-            attrs = {name: attribute(value) for name, value in node.attrs.items()}
+            attrs = {name: attribute(v) for name, v in node.attrs.items() if name != OUTPUTS}
             operands, outputs = [names[v] for v in node.operands], [names[v] for v in node.outputs]
             nodes.append(helper.make_node(node.name, operands, outputs, **attrs))
     made = helper.make_graph(

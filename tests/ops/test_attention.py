@@ -45,16 +45,14 @@ def as_array(value: Any) -> Any:
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes as the record has them: the mode of the scores says whether they are given."""
+    """Attributes as the record has them, and how many outputs there are."""
     found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     found = {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
     if "softmax_precision" in found:
         precision = helper.tensor_dtype_to_np_dtype(found["softmax_precision"])
         found["softmax_precision"] = precision
     if node.op_type == "Attention":
-        mode = found.pop("qk_matmul_output_mode", 0)
-        if len(node.output) > 3 and node.output[3]:
-            found["qk_matmul_output_mode"] = mode
+        found["outputs"] = len(node.output)
     return found
 
 

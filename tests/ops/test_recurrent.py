@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import NodeProto, helper
 
 import graphctx as gx
 from graphctx import ops
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.table import TABLE
+from tests.ops.node_tests import node_tests
 
 F = np.float32
 
 
-def node_tests() -> dict[str, tuple[NodeProto, list[Any], list[Any]]]:
-    """Name -> (node, inputs, outputs) of ONNX's backend tests."""
-    found: dict[str, tuple[NodeProto, list[Any], list[Any]]] = {}
-
-    def collect(node: NodeProto, inputs: list[Any], outputs: list[Any], name: str) -> None:
-        found[name] = (node, inputs, outputs)
-
-    for family in ("rnn", "lstm", "gru"):
-        module = importlib.import_module(f"onnx.backend.test.case.node.{family}")
-        original, module.expect = module.expect, collect
-        try:
-            case = getattr(module, family.upper())
-            for name in dir(case):
-                if name.startswith("export"):
-                    getattr(case, name)()
-        finally:
-            module.expect = original
-    return found
-
-
-NODE_TESTS = node_tests()
+NODE_TESTS = node_tests(RNN="rnn", LSTM="lstm", GRU="gru")
 
 
 def test_all_of_them_are_found() -> None:
@@ -46,17 +25,7 @@ def test_all_of_them_are_found() -> None:
 
 @pytest.mark.parametrize("name", NODE_TESTS)
 def test_onnx_node_test(name: str) -> None:
-    node, inputs, outputs = NODE_TESTS[name]
-    given = iter(inputs)
-    operands = [next(given) if text else None for text in node.input]
-    attrs = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    attrs = {k: v.decode() if isinstance(v, bytes) else v for k, v in attrs.items()}
-    results = TABLE[node.op_type](*operands, **attrs)
-    made = [y for y, text in zip(results, node.output, strict=False) if text]
-    assert len(made) == len(outputs)
-    for ours, theirs in zip(made, outputs, strict=True):
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-7)
+    NODE_TESTS[name].check()
 
 
 def operands(gates: int, directions: int = 1, batch: int = 2) -> list[Any]:
