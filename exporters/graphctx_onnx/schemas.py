@@ -27,6 +27,9 @@ FIRST_OPSET = 18  # from here on reductions take their axes as operands, as grap
 LAST_OPSET = OPSET
 DEFAULT_OPSET = 23
 
+# Operators that onnxruntime 1.32 has kernels for up to this opset only.
+LAST_WITH_KERNEL = {"MaxRoiPool": 21, "RoiAlign": 21}
+
 _OPTION = OpSchema.FormalParameterOption
 
 
@@ -245,13 +248,15 @@ def require_opset(asked: Any) -> None:
 def choose_opset(nodes: list[Node], asked: int | None) -> int:
     """The opset to write: the one asked for, else 23, or the first later one all nodes have.
 
+    It is an earlier one where onnxruntime has a kernel for that only.
+
     Raises:
         ExportError: the one asked for is out of range.
     """
     require_opset(asked)
     if asked is not None:
         return int(asked)
-    opset = DEFAULT_OPSET
+    opset = min([DEFAULT_OPSET, *(LAST_WITH_KERNEL.get(n.name, DEFAULT_OPSET) for n in nodes)])
     for node in nodes:
         if fault(node, opset) is not None:
             later = range(opset + 1, LAST_OPSET + 1)

@@ -26,10 +26,10 @@ from graphctx.ops.elementwise import (
 )
 from graphctx.ops.logic import BOOL, astype, not_equal
 from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
-from graphctx.ops.shape import known_dims
+from graphctx.ops.shape import known_dims, reshape
 from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
 from graphctx.spec import Dim, as_dtype, is_extended, is_half, kind_of, size_of
-from graphctx.tensor import Tensor
+from graphctx.tensor import ArrayOperators, Tensor
 from graphctx.tensor import where as location
 
 INT64 = np.dtype(np.int64)
@@ -654,13 +654,15 @@ def top_k(
 ) -> tuple[Any, Any]:
     """The `k` largest (or smallest) elements along an axis, in order, and their indices.
 
-    Of equal elements the one with the lower index comes first.
+    Of equal elements the one with the lower index comes first. `k` may be computed, too.
     """
     count: Any
     if isinstance(k, Dim):
         recorder = recorder_of(k)
         assert recorder is not None
         count = recorder.dimensions((k,))
+    elif isinstance(k, ArrayOperators):
+        count = reshape(astype(k, np.int64), (1,))
     else:
         count = np.asarray([operator.index(k)], np.int64)
     found: tuple[Any, Any] = top_k_op(x, count, axis=axis, largest=int(largest), sorted=int(sorted))

@@ -13,15 +13,17 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Value
 from graphctx.ops.shape import (
+    concat,
     known_dims,
     normalize_axes,
+    reshape,
     shape_entries,
     shape_operand,
     with_recorder,
 )
 from graphctx.ops.table import Inferred, op, require_kind
 from graphctx.spec import Dim, DimLike, Shape, is_static, kind_of, same_dim, same_shape, shape_text
-from graphctx.tensor import ArrayOperators, where
+from graphctx.tensor import ArrayOperators, Tensor, where
 
 Region = tuple[float, float]
 ALL: Region = (0.0, 1.0)
@@ -411,7 +413,7 @@ def resize(
         x: any tensor; of floats for "cubic" and `antialias`, of numbers for "linear", which cuts
             off what integers have no room for.
         sizes: of the axes in the result: a number for all of them, or one for each, which may be
-            a symbolic dimension. Either they are given, or scales.
+            a symbolic dimension, or computed. Either they are given, or scales.
         scales: how much larger the axes get, likewise: `floor(size * scale)` elements, in float32.
         axes: which axes are resized. Without them: the last ones, as many as numbers are given;
             for a single number all after the first two, as in images [N, C, D1, ...].
@@ -438,14 +440,14 @@ def resize(
     Where no size changes it returns x as it is, whatever the scales and the region.
 
     Raises:
-        ShapeError: the numbers do not fit the axes, or a name is unknown; scales that are not
-            numbers, or whose product with a symbolic size has no exact name.
+        ShapeError: the numbers do not fit the axes, or a name is unknown; scales whose product with
+            a symbolic size has no exact name.
         DTypeError: x is not of floats, or not of numbers.
     """
     if (sizes is None) == (scales is None):
         raise ShapeError(f"{where()}resize needs either sizes or scales")
     numbers: Any = scales if sizes is None else sizes
-    single = isinstance(numbers, (int, float, np.number, Dim))
+    single = isinstance(numbers, (int, float, Dim)) or getattr(numbers, "ndim", None) == 0
     numbers = [numbers] if single else list(numbers)
     x, recorder = with_recorder(x, numbers, roi)
     if axes is None:
@@ -486,7 +488,16 @@ def resize(
         if factors is None:
             return resize_op(x, roi, None, shape_operand(recorder, numbers), **attrs)
         numbers = factors
+    if any(isinstance(n, Tensor) for n in numbers):
+        return resize_op(x, roi, concat([_vector(n) for n in numbers]), **attrs)
     return resize_op(x, roi, np.asarray(numbers, np.float32), **attrs)
+
+
+def _vector(number: Any) -> Any:
+    """A scale as a vector of one element."""
+    if isinstance(number, Tensor):
+        return reshape(number.astype(np.float32), (1,))
+    return np.asarray([number], np.float32)
 
 
 def _as_scales(shape: Shape, sizes: Sequence[Any]) -> list[float] | None:

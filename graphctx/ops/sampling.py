@@ -124,7 +124,10 @@ def _infer_grid_sample(
     for what, given, known in (("mode", mode, MODES), ("padding_mode", padding_mode, PADDINGS)):
         if given not in known:
             raise ShapeError(f"{what} is one of {', '.join(known)}; got {given!r}")
-    require_kind(X, "biuf", "numbers or bools")
+    if mode == "nearest":
+        require_kind(X, "biufcO", "a dtype with elements")
+    else:
+        require_kind(X, "biufc", "numbers or bools to interpolate")
     require_kind(grid, "f", "a floating dtype as grid")
     rank = X.rank - 2
     if rank < 1 or grid.rank != X.rank or not may_be_same(grid.shape[-1], rank):
@@ -205,15 +208,13 @@ def grid_sample_op(
     if mode not in MODES or padding_mode not in PADDINGS:
         raise ValueError("an unknown mode")
     one_floating_dtype(grid)
-    if X.dtype.kind not in "biuf":
-        raise ValueError("not numbers")
+    if X.dtype == object and mode != "nearest":
+        raise ValueError("strings lie on no line")
     batch, channels, *sizes = X.shape
-    wide = np.dtype(np.float64 if X.dtype == np.float64 else np.float32)
-    dtype = X.dtype if mode == "nearest" else wide
-    y = np.empty((batch, channels, math.prod(grid.shape[1:-1])), dtype)
-    if 0 in sizes:
-        y[...] = 0
-    for n in range(batch if y.size and 0 not in sizes else 0):
+    wide = np.dtype(np.float64 if X.dtype in (np.float64, np.complex128) else np.float32)
+    dtype = X.dtype if mode == "nearest" or X.dtype.kind == "c" else wide
+    y = np.full((batch, channels, math.prod(grid.shape[1:-1])), _nothing(dtype), dtype)
+    for n in range(0 if 0 in sizes else batch):
         places = grid[n].astype(wide, copy=False).reshape(-1, len(sizes))
         axes = []
         for i, size in enumerate(sizes):
@@ -227,11 +228,15 @@ def grid_sample_op(
         return y.reshape(batch, channels, *grid.shape[1:-1]).astype(X.dtype, copy=False)
 
 
+def _nothing(dtype: Any) -> Any:
+    return "" if dtype == object else 0
+
+
 def _gather(image: Any, sizes: Sequence[int], axes: Sequence[Any], out: Any) -> None:
     """Write the weighted sum of the neighbours along all axes into [channels, samples]."""
-    # With all channels of an element side by side, and behind the last element zeros.
+    # All channels of an element lie side by side, and behind the last element what is outside.
     outside = image.shape[1]
-    rows = np.zeros((outside + 1, len(image)), out.dtype)
+    rows = np.full((outside + 1, len(image)), _nothing(out.dtype), out.dtype)
     rows[:-1] = image.T
     total: Any = None
     for taps in itertools.product(*axes):
@@ -258,7 +263,8 @@ def grid_sample(
     """Sample images at the places of a grid, between their elements.
 
     Args:
-        x: [N, C, D1, ...] with any number of axes of space.
+        x: [N, C, D1, ...] of numbers, with any number of axes of space; for "nearest" of any
+            dtype.
         grid: floats [N, E1, ..., number of axes of space]; coordinates from -1 to 1, that of the
             last axis of space first, as `affine_grid` makes them.
         mode: "linear" between the neighbours along all axes, "nearest" (halfway to the even one),
@@ -356,7 +362,7 @@ def max_roi_pool(x: Any, rois: Any, pooled_shape: Any, *, spatial_scale: float =
 
     Returns:
         [regions, C, rows, columns]; 0 for parts that lie outside. onnxruntime has kernels for files
-        of opsets up to 21.
+        of opsets up to 21, as files with it are unless another operator needs more.
 
     Raises:
         ShapeError: the operands do not fit, or a region is of an image that is not there.

@@ -27,7 +27,7 @@ class Function(gx.Layer):
 def agree(
     function: Callable[..., Any], *arrays: Any, folder: Path | None = None,
     symbolic: Mapping[int, Mapping[int, str]] | None = None, tolerance: float = 2e-5,
-    opset: int | None = None, verify: bool = True,
+    verify: bool = True,
 ) -> Any:  # fmt: skip
     """What a function makes of arrays; a program of it has to make the same, bit for bit.
 
@@ -37,7 +37,6 @@ def agree(
         folder: to write the program to; what onnxruntime makes of the file is compared then.
         symbolic: axes that have a name, for each array.
         tolerance: relative and absolute, of that comparison.
-        opset: of the file.
         verify: whether inputs chosen at random are right for it, too.
     """
     specs = []
@@ -55,7 +54,7 @@ def agree(
         np.testing.assert_array_equal(ours, theirs)
     if folder is not None:
         path = folder / "model.onnx"
-        gx.export(program, path, opset=opset, verify=verify)
+        gx.export(program, path, verify=verify)
         session = onnxruntime.InferenceSession(path)
         names = [i.name for i in session.get_inputs()]
         for ours, theirs in zip(

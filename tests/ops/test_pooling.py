@@ -210,10 +210,10 @@ def test_sizes_that_data_decides(tmp_path: Path) -> None:
     )
 
     def largest(x: Any, k: Any) -> Any:
-        values, indices = TABLE["TopK"](x, k)
+        values, indices = ops.top_k(x, k)
         return values * 2, indices
 
-    agree(largest, random((3, 6)), np.asarray([2]), folder=tmp_path, verify=False)
+    agree(largest, random((3, 6)), np.asarray(2), folder=tmp_path, verify=False)
 
     def unpooled(x: Any, shape: Any) -> Any:
         y, indices = ops.max_pool(x, 2, indices=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from onnx.backend.test.case import node as onnx_cases
 
 import graphctx as gx
 from graphctx import Layer, ops
-from graphctx.builder import Builder
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.resizing import COORDINATES, NEAREST_MODES
 from graphctx.ops.table import TABLE
 from graphctx.spec import TensorSpec
 from tests.ops import onnxruntime_node
+from tests.ops.agreement import agree
 from tests.ops.build import random
 from tests.ops.cases_resize import resize
 from tests.ops.recording import record, run
@@ -329,12 +330,27 @@ def test_symbolic_sizes_refused(options: Any, message: str) -> None:
         gx.trace(Resizes(**options), TensorSpec((1, 1, "h", 4)))
 
 
-def test_scales_must_be_known_to_infer_a_shape() -> None:
-    builder = Builder()
-    x = builder.input(TensorSpec((1, 1, 3, 4)), "x")
-    scales = builder.input(TensorSpec((4,)), "scales")
-    with pytest.raises(ShapeError, match="the scales must be known while tracing"):
-        TABLE["Resize"].infer_outputs([x, None, scales], {})
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        (lambda x, n: ops.resize(x, n, mode="linear"), np.asarray([6, 7])),
+        (lambda x, n: ops.resize(x, n), np.asarray(5)),
+        (lambda x, n: ops.resize(x, scales=n, mode="linear"), np.asarray([1.5, 2], np.float32)),
+        (lambda x, n: ops.resize(x, scales=n), np.asarray(0.5, np.float32)),
+        (lambda x, n: ops.resize(x, scales=(2, n)), np.asarray(1.5, np.float32)),
+        (
+            lambda x, n: ops.resize(
+                x, (3, 5), roi=n, coordinate_transformation_mode="tf_crop_and_resize"
+            ),
+            np.asarray([0.1, 0.2, 0.8, 0.9], np.float32),
+        ),
+    ],
+)
+def test_numbers_that_data_decides(function: Any, numbers: Any, tmp_path: Path) -> None:
+    agree(
+        lambda x, n: function(x, n) * 1, random((1, 2, 4, 4)), numbers, folder=tmp_path,
+        verify=False,
+    )  # fmt: skip
 
 
 def test_operands_without_elements_are_none() -> None:

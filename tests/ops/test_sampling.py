@@ -83,6 +83,20 @@ def test_the_grid_of_no_change_gives_the_image(shape: Any, corners: bool) -> Non
         np.testing.assert_allclose(y, x, rtol=1e-4, atol=1e-5)
 
 
+def test_every_dtype_is_sampled() -> None:
+    x, grid = random((1, 2, 3, 4)), random((1, 2, 3, 2), low=-1.5, high=1.5)
+    for mode in ("nearest", "linear"):
+        both = ops.grid_sample((x + 1j * x[..., ::-1]).astype(np.complex64), grid, mode=mode)
+        assert both.dtype == np.complex64
+        np.testing.assert_allclose(both.real, ops.grid_sample(x, grid, mode=mode), atol=1e-6)
+    strings = np.arange(24).reshape(1, 2, 3, 4).astype(str).astype(object)
+    found = ops.grid_sample(strings, grid, mode="nearest")
+    numbers = ops.grid_sample(np.arange(1, 25).reshape(1, 2, 3, 4), grid, mode="nearest")
+    wanted = ["" if n == 0 else str(n - 1) for n in numbers.reshape(-1)]
+    assert found.reshape(-1).tolist() == wanted
+    assert "" in wanted
+
+
 def test_a_deformable_kernel_in_its_place_is_a_convolution() -> None:
     x, w, bias = random((2, 4, 7, 6)), random((6, 2, 3, 3)), random((6,))
     options: dict[str, Any] = {"strides": (2, 1), "pads": 1, "dilations": (1, 2), "group": 2}
@@ -131,20 +145,20 @@ def test_a_grid_whose_size_data_decides(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_regions_in_a_file_of_opset_21(tmp_path: Path) -> None:
+def test_regions_in_a_file(tmp_path: Path) -> None:
     def regions(x: Any, rois: Any) -> Any:
         return ops.roi_align(x, rois, IMAGES, (3, 2), sampling_ratio=2, spatial_scale=0.5)
 
     symbolic = {0: {2: "h", 3: "w"}}
-    agree(regions, FEATURES, BOXES, symbolic=symbolic, folder=tmp_path, opset=21, tolerance=1e-4)
+    agree(regions, FEATURES, BOXES, symbolic=symbolic, folder=tmp_path, tolerance=1e-4)
 
 
-def test_pooled_regions_in_a_file_of_opset_21(tmp_path: Path) -> None:
+def test_pooled_regions_in_a_file(tmp_path: Path) -> None:
     def regions(x: Any, rois: Any) -> Any:
         return ops.max_roi_pool(x, rois, (2, 2))
 
     rois = np.concatenate([IMAGES[:, None].astype(np.float32), BOXES], 1)
-    agree(regions, FEATURES, rois, folder=tmp_path, opset=21, verify=False)
+    agree(regions, FEATURES, rois, folder=tmp_path, verify=False)
 
 
 def test_deformable_convolution_with_a_symbolic_batch(tmp_path: Path) -> None:
@@ -172,7 +186,8 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
      "mode is one of linear, nearest, cubic; got 'bilinear'"),
     (lambda: ops.grid_sample(X, GRID, padding_mode="wrap"), ShapeError, "padding_mode is one of"),
     (lambda: ops.grid_sample(X, GRID.astype(int)), DTypeError, "a floating dtype as grid"),
-    (lambda: ops.grid_sample(X.astype(object), GRID), DTypeError, "numbers or bools, got string"),
+    (lambda: ops.grid_sample(X.astype(object), GRID), DTypeError,
+     "needs numbers or bools to interpolate, got string"),
     (lambda: ops.roi_align(X, BOXES[:, :3], IMAGES, 2), ShapeError, r"rois are \[regions, 4\]"),
     (lambda: ops.roi_align(X, BOXES, IMAGES[:2], 2), ShapeError, "each region has a batch index"),
     (lambda: ops.roi_align(X, BOXES, IMAGES + 1, 2), ShapeError,
