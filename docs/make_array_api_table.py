@@ -50,9 +50,10 @@ class Scores(Layer):
 In an eager call `x` is a NumPy array and `xp` is NumPy. In a trace `x` is a symbolic tensor and
 `xp` is `graphctx.array_api`, version {array_api.__array_api_version__} of the standard with its
 signatures, and with NumPy's defaults and dtypes: `xp.zeros(3)` is float64 in both. That is the
-namespace of a variable, too, also in an eager call; it computes on arrays as well. (`graphctx.ops`
-has these functions with signatures of its own, with float32 as the default, and [many
-more](ops.md).)
+namespace of a variable, too, also in an eager call; it computes on arrays as well. So ask an input
+or a variable for its namespace, not both: `array_api_compat.array_namespace(x, self.scale)` finds
+two of them in an eager call. (`graphctx.ops` has these functions with signatures of its own, with
+float32 as the default, and [many more](ops.md).)
 
 Dtypes are promoted as NumPy does, which is the standard's promotion and more: integers and floats
 mix. `float16`, which the standard does not have, goes wherever ONNX has it. Complex numbers do not:

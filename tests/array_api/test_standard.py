@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 import graphctx as gx
@@ -259,10 +260,14 @@ class Standard(Layer):
         return xp.take(x, best, axis=0), xp.unique_counts(xp.floor(x)).counts, x[scores > 1.0]
 
 
-def test_a_model_of_the_standard() -> None:
+def test_a_model_of_the_standard(tmp_path: Any) -> None:
     model = Standard()
-    x = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     program = gx.compile(gx.trace(model, TensorSpec(("n", 3))))
-    for found, wanted in zip(program(x), model(x), strict=True):
-        np.testing.assert_array_equal(found, wanted)
-        assert found.dtype == wanted.dtype
+    gx.export(program, tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    for rows in (2, 7):
+        x = np.random.default_rng(0).normal(size=(rows, 3)).astype(np.float32)
+        results = zip(program(x), model(x), session.run(None, {"x": x}), strict=True)
+        for found, wanted, served in results:
+            np.testing.assert_array_equal(found, wanted, strict=True)
+            np.testing.assert_array_equal(served, wanted, strict=True)
