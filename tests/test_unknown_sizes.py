@@ -17,6 +17,7 @@ from graphctx.spec import (
     Dim,
     TensorSpec,
     broadcast_dims,
+    is_multiple,
     joined_shape,
     may_be_same,
     require_same_dim,
@@ -74,6 +75,20 @@ def test_joined_shapes() -> None:
     assert joined[1] == 2
     assert joined_shape((2,), (3,)) is None
     assert joined_shape((2,), (2, 1)) is None
+
+
+def test_multiples() -> None:
+    n = Dim("n")
+    assert is_multiple(8, 4)
+    assert is_multiple(8 * n, 4)
+    assert is_multiple(Dim.unknown(), 4)
+    assert is_multiple(6, Dim.unknown())
+    for size, of in ((6, 4), (n, 4), (4, 0), (4, -2)):
+        assert not is_multiple(size, of)
+    builder = Builder()
+    x = builder.input(TensorSpec((1, Dim.unknown(), 2, 2), "float32"), "x")
+    [y] = builder.op(TABLE["DepthToSpace"], [x], {"blocksize": 2})
+    assert str(y.shape[1]) == f"floor({x.shape[1]}/4)"
 
 
 def graph_of(builder: Builder, inputs: list[Value], output: Value) -> CallGraph:

@@ -22,7 +22,8 @@ EXACT = frozenset(
         "Relu", "Max", "Min", "Clip", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual",
         "And", "Or", "Xor", "Not", "IsNaN", "IsInf", "BitShift", "BitwiseAnd", "BitwiseOr",
         "BitwiseXor", "BitwiseNot", "BitCast", "Add", "Sub", "Mul", "Div", "Sqrt", "ArgMax",
-        "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool",
+        "ArgMin", "ReduceMax", "ReduceMin", "TopK", "MaxPool", "GlobalMaxPool", "MaxUnpool",
+        "MaxRoiPool", "CenterCropPad",
     }
 )  # fmt: skip
 
@@ -35,7 +36,7 @@ STEPS = frozenset(
         "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Floor", "Ceil", "Round",
         "Sign", "Mod", "ArgMax", "ArgMin", "TopK", "NonZero", "Unique", "Hardmax", "IsInf",
         "IsNaN", "QuantizeLinear", "DynamicQuantizeLinear", "NonMaxSuppression", "MaxPool",
-        "RoiAlign", "GridSample",
+        "RoiAlign", "MaxRoiPool", "GridSample",
     }
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ FIRST_OPSET = 18  # from here on reductions take their axes as operands, as grap
 LAST_OPSET = OPSET
 DEFAULT_OPSET = 23
 
-# Operators that onnxruntime 1.32 has kernels for up to this opset only.
+# The last opset at which onnxruntime 1.32 has a kernel, of operators that it has none for later on.
 LAST_WITH_KERNEL = {"MaxRoiPool": 21, "RoiAlign": 21}
 
 _OPTION = OpSchema.FormalParameterOption

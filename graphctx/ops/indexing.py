@@ -727,10 +727,10 @@ def _infer_center_crop_pad(
         raise ShapeError(f"needs a size for each of {len(along)} axes, got {list(sizes)}")
     if any(not isinstance(size, Dim) and size < 0 for size in sizes):
         raise ShapeError(f"sizes are at least 0, got {list(sizes)}")
-    found = dict(zip(along, sizes, strict=True))
-    return tuple(found.get(axis, size) for axis, size in enumerate(input_data.shape)), (
-        input_data.dtype
-    )
+    found = list(input_data.shape)
+    for axis, size in zip(along, sizes, strict=True):
+        found[axis] = size
+    return tuple(found), input_data.dtype
 
 
 @op("CenterCropPad", any_dtype=True, since=18, infer=_infer_center_crop_pad)

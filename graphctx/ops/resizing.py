@@ -22,7 +22,16 @@ from graphctx.ops.shape import (
     with_recorder,
 )
 from graphctx.ops.table import Inferred, op, require_kind
-from graphctx.spec import Dim, DimLike, Shape, is_static, kind_of, same_dim, same_shape, shape_text
+from graphctx.spec import (
+    Dim,
+    DimLike,
+    Shape,
+    is_static,
+    joined_shape,
+    kind_of,
+    same_dim,
+    shape_text,
+)
 from graphctx.tensor import ArrayOperators, Tensor, where
 
 Region = tuple[float, float]
@@ -309,7 +318,7 @@ def _infer_resize(
     count = X.rank if axes is None else len(axes)
     roi, scales, sizes = _given(roi), _given(scales), _given(sizes)
     if coordinate_transformation_mode == "tf_crop_and_resize" and (
-        roi is None or not same_shape(roi.shape, (2 * count,))
+        roi is None or joined_shape(roi.shape, (2 * count,)) is None
     ):
         raise ShapeError(
             f"tf_crop_and_resize needs a roi of {2 * count} numbers, the starts and then the ends "

@@ -165,36 +165,41 @@ def _cubic_weights(x: Any) -> tuple[Any, ...]:
     return far(x + 1), near(x), near(1 - x), far(2 - x)
 
 
-class _Axis:
-    """The neighbours of the samples along one axis: their indices, weights, and which are there."""
+@np.errstate(invalid="ignore")  # of what is infinitely far away
+def _neighbours(
+    x: Any, size: int, low: float, high: float, mode: str, padding: str
+) -> list[tuple[Any, Any, Any]]:
+    """The neighbours of samples along one axis: indices, weights, and which are in the image.
 
-    def __init__(self, x: Any, size: int, low: float, high: float, mode: str, padding: str) -> None:
-        if mode == "nearest":
-            x = np.rint(x)
-        outside = (x < low) | (x > high)
-        if padding == "border" and mode != "cubic":
-            x = np.where(outside, x.clip(0, size - 1), x)
+    None stands for weights that are 1, and where all are.
+    """
+    if mode == "nearest":
+        x = np.rint(x)
+    outside = (x < low) | (x > high)
+    if padding == "border" and mode != "cubic":
+        x = np.where(outside, x.clip(0, size - 1), x)
+    elif padding == "reflection":
+        x = np.where(outside, _reflected(x, low, high), x)
+    first = np.floor(x)
+    rest = x - first
+    weights: tuple[Any, ...] = (None,)
+    if mode == "linear":
+        weights = (1 - rest, rest)
+    elif mode == "cubic":
+        weights = _cubic_weights(rest)
+        first -= 1
+    found = []
+    for tap, weight in enumerate(weights):
+        at = first + tap
+        there = None
+        if padding == "zeros":
+            there = (at >= 0) & (at < size)
         elif padding == "reflection":
-            x = np.where(outside, _reflected(x, low, high), x)
-        first = np.floor(x)
-        rest = x - first
-        weights: tuple[Any, ...] = (None,)
-        if mode == "linear":
-            weights = (1 - rest, rest)
-        elif mode == "cubic":
-            weights = _cubic_weights(rest)
-            first -= 1
-        self.taps = []
-        for tap, weight in enumerate(weights):
-            at = first + tap
-            there = None
-            if padding == "zeros":
-                there = (at >= 0) & (at < size)
-            elif padding == "reflection":
-                at = np.trunc(_reflected(at, low, high))
-            # NaN is nowhere; what was clipped there weighs NaN, too, or is not there.
-            index = np.nan_to_num(at.clip(0, size - 1), nan=0).astype(np.intp)
-            self.taps.append((index, weight, there))
+            at = np.trunc(_reflected(at, low, high))
+        # NaN is nowhere; what was clipped there weighs NaN, too, or is not there.
+        index = np.nan_to_num(at.clip(0, size - 1), nan=0).astype(np.intp)
+        found.append((index, weight, there))
+    return found
 
 
 @op("GridSample", since=16, infer=_infer_grid_sample)
@@ -221,7 +226,7 @@ def grid_sample_op(
             x = places[:, len(sizes) - 1 - i]
             low, high = (0.0, size - 1.0) if align_corners else (-0.5, size - 0.5)
             x = (x + 1) / 2 * (size - 1) if align_corners else ((x + 1) * size - 1) / 2
-            axes.append(_Axis(x, size, low, high, mode, padding_mode).taps)
+            axes.append(_neighbours(x, size, low, high, mode, padding_mode))
         image = X[n].reshape(channels, -1)
         _gather(image, sizes, axes, y[n])
     with np.errstate(invalid="ignore", over="ignore"):
@@ -311,10 +316,11 @@ def _infer_max_roi_pool(
 
 def _bins(start: int, end: int, count: int, size: int) -> Iterator[tuple[int, slice]]:
     """The parts of a region along an axis of which some lie in the image, with their numbers."""
-    extent = max(end - start + 1, 1)
+    # In single precision, as onnxruntime computes it: where a part begins may depend on that.
+    extent = np.float32(max(end - start + 1, 1)) / np.float32(count)
     for i in range(count):
-        first = min(max(start + i * extent // count, 0), size)
-        last = min(max(start - (-(i + 1) * extent // count), 0), size)
+        first = min(max(start + math.floor(np.float32(i) * extent), 0), size)
+        last = min(max(start + math.ceil(np.float32(i + 1) * extent), 0), size)
         if first < last:
             yield i, slice(first, last)
 
@@ -337,10 +343,11 @@ def max_roi_pool_op(
     if min(pooled_shape) < 1 or rois.shape[1:] != (5,):
         raise ValueError("the regions do not fit")
     y = np.zeros((len(rois), channels, rows, columns), X.dtype)
-    for region, part in zip(rois.astype(np.float64), y, strict=True):
+    wide = np.result_type(rois.dtype, np.float32)
+    for region, part in zip(rois.astype(wide, copy=False), y, strict=True):
         image = X[_image_of(region[0], batch)]
         # Halfway is rounded away from zero, as C does.
-        scaled = region[1:] * np.float32(spatial_scale)
+        scaled = region[1:] * wide.type(spatial_scale)
         left, top, right, bottom = np.trunc(scaled + np.copysign(0.5, scaled)).astype(int).tolist()
         for i, places in _bins(top, bottom, rows, height):
             strip = np.maximum.reduce(image[:, places], axis=1)
@@ -616,8 +623,8 @@ def deform_conv_op(
         images = X[n].reshape(offset_group, channels // offset_group, -1)
         for g in range(offset_group):
             axes = [
-                _Axis((base[i] + places[n, g, :, i]).reshape(-1), size, 0, size, "linear",
-                      "zeros").taps
+                _neighbours((base[i] + places[n, g, :, i]).reshape(-1), size, 0, size, "linear",
+                            "zeros")
                 for i, size in enumerate(sizes)
             ]  # fmt: skip
             _gather(images[g], sizes, axes, columns[g])

@@ -116,13 +116,16 @@ def test_a_whole_element_is_a_shift() -> None:
     np.testing.assert_array_equal(y[..., -1], 0)
 
 
-def test_nan_in_a_grid_is_no_place() -> None:
-    grid = np.full((1, 1, 2, 2), np.nan, np.float32)
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_what_is_no_place_in_a_grid(number: float, padding: str) -> None:
+    grid = np.full((1, 1, 2, 2), number, np.float32)
     grid[0, 0, 1] = 0
-    for mode in ("nearest", "linear"):
-        y = ops.grid_sample(np.ones((1, 1, 3, 3), np.float32), grid, mode=mode)
+    for mode in ("nearest", "linear", "cubic"):
+        x = np.ones((1, 1, 3, 3), np.float32)
+        y = ops.grid_sample(x, grid, mode=mode, padding_mode=padding)
         assert y[0, 0, 0, 1] == 1
-        assert np.isnan(y[0, 0, 0, 0]) or y[0, 0, 0, 0] == 0
+        assert np.isnan(y[0, 0, 0, 0]) or y[0, 0, 0, 0] in (0, 1)
 
 
 # -- programs and files ---------------------------------------------------------------------------
