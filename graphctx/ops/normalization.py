@@ -252,7 +252,7 @@ def layer_norm_op(
     axis = axis if axis < 0 else axis - X.ndim
     if outputs == 1:
         return _layer_norm_of(X, Scale, B, axis=axis, epsilon=epsilon, out=out)
-    wide = X.astype(np.float32) if X.dtype == np.float16 else np.ascontiguousarray(X)
+    wide = np.ascontiguousarray(X, np.float32 if X.dtype == np.float16 else X.dtype)
     y = np.empty_like(wide)
     mean, deviation = _layer_norm(wide, Scale, B, y, np.empty_like(wide), axis, epsilon)
     shape = (*X.shape[:axis], *(1,) * -axis)
