@@ -79,7 +79,8 @@ def family(name: str) -> str:
     """The module of the namespace that a function is declared in."""
     modules = ("creation", "dtypes", "elementwise", "inspection", "manipulation", "reductions")
     for module in modules:
-        if hasattr(sys.modules[f"graphctx.array_api.{module}"], name):
+        found = getattr(sys.modules[f"graphctx.array_api.{module}"], name, None)
+        if found is getattr(array_api, name):
             return module
     return "linalg"
 

@@ -48,8 +48,8 @@ def _stacked(items: Any) -> Any:
     return items
 
 
-@documented(np.from_dlpack)
 def from_dlpack(x: Any, /, *, device: Any = None, copy: Any = None) -> Any:
+    """An array that shares the memory of another library's."""
     require_cpu(device)
     return eager_only("from_dlpack", np.from_dlpack, x, device=device, copy=copy)
 
