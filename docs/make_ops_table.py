@@ -52,7 +52,8 @@ FUNCTIONS = {
     "Trilu": ["tril", "triu"], "Unsqueeze": ["expand_dims"], "Where": ["where"],
     "Xor": ["logical_xor"], "dropout": ["dropout"], "random_bits": ["random_bits"],
     "random_normal": ["random_normal"], "random_uniform": ["random_uniform"],
-    "remainder": ["remainder"], "trunc": ["trunc"],
+    "remainder": ["remainder"], "signbit": ["signbit"], "trunc": ["trunc"],
+    "vecdot": ["vecdot"],
 }  # fmt: skip
 
 # ONNX's operators that the table lacks on purpose -> why.

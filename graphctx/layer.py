@@ -124,6 +124,13 @@ class Variable(ArrayOperators):
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = _in_place
     __ipow__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = _in_place
+    __ilshift__ = __irshift__ = _in_place
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.__array__().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._value.__dlpack_device__()
 
     def __setstate__(self, state: Any) -> None:
         # Of a copy, or what was pickled: arrays come back writeable.

@@ -61,8 +61,30 @@ class ArrayOperators:
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return _numpy_call(func, "__call__", args, kwargs)
 
-    def __array_namespace__(self, api_version: str | None = None) -> ModuleType:
-        return _ops()
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> ModuleType:
+        """The functions of the array API standard; `graphctx.ops` has these and many more.
+
+        Raises:
+            ValueError: another version of the standard than 2021.12 to 2024.12 is asked for.
+        """
+        from graphctx import array_api
+
+        return array_api.of_version(api_version)
+
+    @property
+    def device(self) -> str:
+        """`"cpu"`, as NumPy has it; where a program runs is said when it runs."""
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """Itself: there is one device.
+
+        Raises:
+            ValueError: another device, or a stream, is asked for.
+        """
+        if device != "cpu" or stream is not None:
+            raise ValueError(f"{where()}the only device is 'cpu', without streams; got {device!r}")
+        return self
 
     def __add__(self, other: Any) -> Any:
         return _operator("add", self, other)
@@ -146,8 +168,14 @@ class ArrayOperators:
     def __lshift__(self, other: Any) -> Any:
         return _operator("bitwise_left_shift", self, other)
 
+    def __rlshift__(self, other: Any) -> Any:
+        return _operator("bitwise_left_shift", other, self)
+
     def __rshift__(self, other: Any) -> Any:
         return _operator("bitwise_right_shift", self, other)
+
+    def __rrshift__(self, other: Any) -> Any:
+        return _operator("bitwise_right_shift", other, self)
 
     def __invert__(self) -> Any:
         return _operator("bitwise_invert", self)
@@ -189,8 +217,8 @@ class ArrayOperators:
 
     @property
     def T(self) -> Any:
-        """The transpose of a matrix."""
-        return _ops().permute_dims(self, (1, 0))
+        """The axes in reverse order: of a matrix, its transpose."""
+        return _ops().permute_dims(self)
 
     @property
     def mT(self) -> Any:
@@ -507,6 +535,18 @@ class Tensor(ArrayOperators):
     def __float__(self) -> float:
         return float(self.recorder.python_value(self, "float"))
 
+    def __complex__(self) -> complex:
+        return complex(self.recorder.python_value(self, "complex"))
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise BufferError(
+            f"{where()}a symbolic tensor {self.spec} has no memory to share by DLPack; compute "
+            f"with the functions of x.__array_namespace__() ({source_line()})"
+        )
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # kDLCPU, as a NumPy array's
+
     def __hash__(self) -> int:
         # A context number as the key of a dict: its Python value is asked for, as by int().
         if self.weak:
@@ -557,6 +597,21 @@ class Tensor(ArrayOperators):
 
     def __round__(self, digits: int | None = None) -> Any:
         return round(float(self), digits) if digits is not None else round(float(self))
+
+    def __iand__(self, other: Any) -> Any:
+        return self._in_place("bitwise_and", other)
+
+    def __ior__(self, other: Any) -> Any:
+        return self._in_place("bitwise_or", other)
+
+    def __ixor__(self, other: Any) -> Any:
+        return self._in_place("bitwise_xor", other)
+
+    def __ilshift__(self, other: Any) -> Any:
+        return self._in_place("bitwise_left_shift", other)
+
+    def __irshift__(self, other: Any) -> Any:
+        return self._in_place("bitwise_right_shift", other)
 
     def item(self) -> Any:
         """The Python value; only of what depends on context arguments alone."""

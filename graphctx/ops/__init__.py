@@ -145,6 +145,14 @@ from graphctx.ops.features import (
     one_hot_encoder,
     scaler,
 )
+from graphctx.ops.floats import (
+    copysign,
+    nextafter,
+)
+from graphctx.ops.grids import (
+    broadcast_arrays,
+    meshgrid,
+)
 from graphctx.ops.indexing import (
     center_crop_pad,
     flip,
@@ -203,6 +211,13 @@ from graphctx.ops.losses import (
     nll_loss,
     softmax_cross_entropy,
 )
+from graphctx.ops.matrices import (
+    cross,
+    diagonal,
+    matrix_norm,
+    matrix_power,
+    trace,
+)
 from graphctx.ops.neural import (
     col2im,
     conv,
@@ -250,6 +265,7 @@ from graphctx.ops.reductions import (
     cumsum,
     cumulative_prod,
     cumulative_sum,
+    diff,
     logsumexp,
     max,
     mean,
@@ -271,6 +287,14 @@ from graphctx.ops.sampling import (
     grid_sample,
     max_roi_pool,
     roi_align,
+)
+from graphctx.ops.searching import (
+    nonzero,
+    searchsorted,
+    unique_all,
+    unique_counts,
+    unique_inverse,
+    unique_values,
 )
 from graphctx.ops.selection import (
     compress,
@@ -365,6 +389,7 @@ __all__ = [
     "bitwise_xor",
     "blackman_window",
     "bool",
+    "broadcast_arrays",
     "broadcast_to",
     "category_mapper",
     "ceil",
@@ -378,9 +403,11 @@ __all__ = [
     "cond",
     "conv",
     "conv_transpose",
+    "copysign",
     "cos",
     "cosh",
     "count_nonzero",
+    "cross",
     "cumprod",
     "cumsum",
     "cumulative_prod",
@@ -389,6 +416,8 @@ __all__ = [
     "depth_to_space",
     "det",
     "dft",
+    "diagonal",
+    "diff",
     "divide",
     "dot",
     "dropout",
@@ -476,6 +505,8 @@ __all__ = [
     "lp_pool",
     "lstm",
     "matmul",
+    "matrix_norm",
+    "matrix_power",
     "matrix_transpose",
     "max",
     "max_pool",
@@ -485,6 +516,7 @@ __all__ = [
     "mean",
     "mean_variance_norm",
     "mel_weight_matrix",
+    "meshgrid",
     "min",
     "minimum",
     "mish",
@@ -493,8 +525,10 @@ __all__ = [
     "nan",
     "negative",
     "newaxis",
+    "nextafter",
     "nll_loss",
     "non_max_suppression",
+    "nonzero",
     "normalizer",
     "not_equal",
     "one_hot",
@@ -535,6 +569,7 @@ __all__ = [
     "scaler",
     "scatter_elements",
     "scatter_nd",
+    "searchsorted",
     "selu",
     "sequence_at",
     "sequence_construct",
@@ -591,6 +626,7 @@ __all__ = [
     "thresholded_relu",
     "tile",
     "top_k",
+    "trace",
     "tree_ensemble",
     "tree_ensemble_classifier",
     "tree_ensemble_regressor",
@@ -602,6 +638,10 @@ __all__ = [
     "uint32",
     "uint64",
     "unique",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
     "unit_norm",
     "unstack",
     "var",

@@ -554,23 +554,34 @@ def exp2(x: Any) -> Any:
     return pow_op(np.full((), 2, dtype), tensor(x, dtype))
 
 
-@composite(of_one_dtype(np.logaddexp))
-def logaddexp(x1: Any, x2: Any) -> Any:
-    """`log(exp(x1) + exp(x2))` without overflow, elementwise."""
-    x1, x2, _ = operands_of(np.logaddexp, x1, x2)
-    larger, smaller = max_op(x1, x2), min_op(x1, x2)
-    distance = where(equal(x1, x2), 0.0, subtract(smaller, larger))  # inf - inf is not known
-    return add(larger, log1p(exp(distance)))
+def _expand_logaddexp(a: Any, b: Any) -> Any:
+    larger, smaller = max_op(a, b), min_op(a, b)
+    distance = where(equal(a, b), 0.0, subtract(smaller, larger))  # inf - inf is not known
+    return add(larger, _expand_log1p(exp(distance)))
 
 
-@composite(of_one_dtype(np.hypot))
-def hypot(x1: Any, x2: Any) -> Any:
-    """`sqrt(x1 ** 2 + x2 ** 2)` without overflow, elementwise."""
-    x1, x2, _ = operands_of(np.hypot, x1, x2)
-    longer, shorter = max_op(abs(x1), abs(x2)), min_op(abs(x1), abs(x2))
-    ratio = where(logical_or(equal(longer, 0), equal(shorter, np.inf)), 0.0,
+@numpy_rules(np.logaddexp)
+@op("logaddexp", infer=_broadcast_floating, ufunc=np.logaddexp, promote=0,
+    expand=_expand_logaddexp)  # fmt: skip
+def logaddexp(a: Any, b: Any) -> Any:
+    """`log(exp(a) + exp(b))` without overflow, elementwise."""
+    return np.logaddexp(a, b)
+
+
+def _expand_hypot(a: Any, b: Any) -> Any:
+    longer, shorter = max_op(abs(a), abs(b)), min_op(abs(a), abs(b))
+    ratio = where(logical_or(equal(longer, 0), equal(longer, np.inf)), 0.0,
                   divide(shorter, longer))  # fmt: skip
-    return multiply(longer, sqrt(add(multiply(ratio, ratio), 1.0)))
+    found = multiply(longer, sqrt(add(multiply(ratio, ratio), 1.0)))
+    # Of an infinite side the length is infinite, even where the other side is NaN.
+    return where(logical_or(equal(abs(a), np.inf), equal(abs(b), np.inf)), np.inf, found)
+
+
+@numpy_rules(np.hypot)
+@op("hypot", infer=_broadcast_floating, ufunc=np.hypot, promote=0, expand=_expand_hypot)
+def hypot(a: Any, b: Any) -> Any:
+    """`sqrt(a ** 2 + b ** 2)` without overflow, elementwise."""
+    return np.hypot(a, b)
 
 
 @numpy_rules(np.sin)
@@ -623,8 +634,8 @@ def _expand_atan2(y: Any, x: Any) -> Any:
     ratio = where(equal(shorter, np.inf), 1.0, ratio)
     angle = atan(ratio)
     angle = where(greater(steep, flat), subtract(math.pi / 2, angle), angle)
-    angle = where(signbit(x), subtract(math.pi, angle), angle)
-    return where(signbit(y), negative(angle), angle)
+    angle = where(expand_signbit(x), subtract(math.pi, angle), angle)
+    return where(expand_signbit(y), negative(angle), angle)
 
 
 @numpy_rules(np.arctan2)
@@ -742,14 +753,28 @@ def isfinite(x: Any) -> Any:
     return less(abs(x), np.inf) if kind_of(x.dtype) == "f" else equal(x, x)
 
 
+def expand_signbit(x: Any) -> Any:
+    """Whether a float is negative or -0; of NaN, false."""
+    # 1 / -0 is minus infinity.
+    return less(where(equal(x, 0), reciprocal_op(x), x), 0)
+
+
+def _infer_signbit(x: Value) -> Inferred:
+    require_kind(x, "f", "a floating dtype")
+    return x.shape, np.dtype(bool)
+
+
+@op("signbit", infer=_infer_signbit, ufunc=np.signbit, expand=expand_signbit)
+def signbit_op(x: Any) -> Any:
+    """Whether an element is negative, is -0, or is a NaN with its sign set, which files ignore."""
+    return np.signbit(x)
+
+
 @composite(np.signbit)
 def signbit(x: Any) -> Any:
     """Whether an element is negative, or is -0."""
     x = tensor(x)
-    if kind_of(x.dtype) != "f":
-        return less(x, 0)
-    # 1 / -0 is minus infinity.
-    return less(where(equal(x, 0), reciprocal_op(x), x), 0)
+    return signbit_op(x) if kind_of(x.dtype) == "f" else less(x, 0)
 
 
 # -- tensors like another -------------------------------------------------------------------------

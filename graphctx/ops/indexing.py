@@ -362,12 +362,14 @@ def scatter_nd(data: Any, indices: Any, updates: Any, *, reduction: str = "none"
 
 
 def getitem(x: Any, index: Any) -> Any:
-    """`x[index]` as NumPy has it: ints, slices, None, `...` and one integer tensor.
+    """`x[index]` as NumPy has it: ints, slices, None, `...`, and one integer tensor or mask.
+
+    What a mask takes has an unknown size.
 
     Raises:
-        TraceError: a symbolic tensor is indexed by a boolean mask (the size of the result would
-            depend on the data) or by several tensors.
-        ShapeError: an int is out of range, or the size of a slice cannot be inferred.
+        TraceError: a symbolic tensor is indexed by several tensors.
+        ShapeError: an int is out of range, a mask has other sizes than its axes, or the size of a
+            slice cannot be inferred.
     """
     items = index if isinstance(index, tuple) else (index,)
     items = tuple(item.resolve() if isinstance(item, ArrayOperators) else item for item in items)
@@ -375,6 +377,10 @@ def getitem(x: Any, index: Any) -> Any:
     x, recorder = with_recorder(x, *items, *parts)
     if recorder is None:
         return x[items if isinstance(index, tuple) else items[0]]
+    from graphctx.ops.masks import is_mask, without_masks
+
+    if any(map(is_mask, items)):
+        x, items = without_masks(x, items)
     return _Indexing(recorder, x, items).result()
 
 
@@ -398,13 +404,7 @@ class _Indexing:
         if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
             return int(item)
         item = _indices(item)
-        kind = kind_of(item.dtype)
-        if kind == "b":
-            raise TraceError(
-                f"{where()}{self.x.spec} is indexed by a boolean mask, but the size of the result "
-                f"would depend on the data; keep the shape with ops.where(mask, x, other)"
-            )
-        if kind not in "iu":
+        if kind_of(item.dtype) not in "iu":
             raise DTypeError(f"{where()}an index is an integer, got {item.dtype}")
         return int(item) if isinstance(item, np.ndarray) and not item.ndim else item
 

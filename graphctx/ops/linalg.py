@@ -347,7 +347,30 @@ def tensordot(x1: Any, x2: Any, axes: Any = 2) -> Any:
     return einsum(f"{''.join(first)},{''.join(second)}->{''.join(output)}", x1, x2)
 
 
-@composite(np.vecdot)
+def _infer_vecdot(a: Value, b: Value) -> Inferred:
+    require_kind(a, "iuf", "a numeric dtype")
+    dtype = common_dtype((a, b))
+    require_same_dim(a.shape[-1], b.shape[-1], "the sizes differ")
+    return broadcast_shapes(a.shape[:-1], b.shape[:-1]), dtype
+
+
+def _expand_vecdot(a: Any, b: Any) -> Any:
+    from graphctx import ops
+
+    return ops.sum(multiply(a, b), axis=-1, dtype=a.dtype)
+
+
+@op("vecdot", infer=_infer_vecdot, promote=0, expand=_expand_vecdot)
+def vecdot_op(a: Any, b: Any) -> Any:
+    """Dot product of vectors along the last axis; other axes broadcast."""
+    return np.asarray(np.vecdot(a, b))
+
+
+def _eager_vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
+    return np.vecdot(x1, x2, axis=axis)  # type: ignore[call-overload]
+
+
+@composite(_eager_vecdot)
 def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
     """Dot product of vectors along an axis; other axes broadcast."""
     from graphctx import ops
@@ -357,9 +380,10 @@ def vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
         x1, x2 = ops.moveaxis(x1, axis, -1), ops.moveaxis(x2, axis, -1)
     if not x1.shape or not x2.shape:
         raise ShapeError(f"{location()}vecdot: a scalar has no axis to sum over")
+    if dtype != bool:
+        return vecdot_op(x1, x2)
     require_same_dim(x1.shape[-1], x2.shape[-1], f"{location()}vecdot: the sizes differ")
-    products = multiply(x1, x2)
-    return ops.any(products, axis=-1) if dtype == bool else ops.sum(products, axis=-1, dtype=dtype)
+    return ops.any(multiply(x1, x2), axis=-1)
 
 
 @composite(np.outer)

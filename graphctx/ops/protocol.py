@@ -30,7 +30,7 @@ NAMES = {
     "power": "pow", "left_shift": "bitwise_left_shift", "right_shift": "bitwise_right_shift",
     "invert": "bitwise_invert", "bitwise_not": "bitwise_invert", "amax": "max", "amin": "min",
     "array_split": "split", "around": "round", "norm": "vector_norm", "empty_like": "zeros_like",
-    "nonzero": "where", "argwhere": "where", "inner": "tensordot", "vdot": "vecdot",
+    "argwhere": "nonzero", "inner": "tensordot", "vdot": "vecdot",
     "average": "mean", "select": "where", "choose": "where", "put_along_axis": "scatter_elements",
     "nansum": "where", "nanmean": "where", "nanmax": "where", "nanmin": "where",
 }  # fmt: skip
@@ -329,12 +329,8 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", constant_values: An
 
 
 def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    if x is None or y is None:
-        raise TraceError(
-            f"{where()}np.where(condition) without values cannot be recorded on a symbolic "
-            f"tensor: how many elements there are depends on the data; keep the shape with "
-            f"ops.where(condition, x, y) ({source_line()})"
-        )
+    if x is None and y is None:
+        return _ops().nonzero(condition)
     return _ops().where(condition, x, y)
 
 
@@ -403,6 +399,17 @@ def _size(a: Any, axis: Any = None) -> Any:
     return a.size if axis is None else a.shape[axis]
 
 
+def _diagonal(a: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1) -> Any:
+    ops = _ops()
+    return ops.diagonal(ops.moveaxis(a, (axis1, axis2), (-2, -1)), offset)
+
+
+def _trace(
+    a: Any, offset: Any = 0, axis1: Any = 0, axis2: Any = 1, dtype: Any = None
+) -> Any:  # fmt: skip
+    return _ops().sum(_diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)
+
+
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     ops = _ops()
     x = symbolic_float(x)
@@ -435,7 +442,8 @@ def _vector_norm(x: Any, axis: Any = None, keepdims: Any = False, ord: Any = 2) 
     return _ops().vector_norm(symbolic_float(x), axis=axis, keepdims=keepdims, ord=ord)
 
 
-def _result_type(*items: Any) -> Any:
+def result_type(*items: Any) -> Any:
+    """The dtype that arrays, tensors, dtypes and Python's numbers are promoted to."""
     if all(isinstance(x, (ArrayOperators, np.ndarray, int, float, complex)) for x in items):
         return common(*items)
     return np.result_type(
@@ -464,13 +472,26 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "concatenate": _concat, "concat": _concat, "stack": _stack, "vstack": _vstack,
     "hstack": _hstack, "inner": _inner, "unstack": _unstack, "sort": _sort, "argsort": _argsort,
     "shape": lambda a: a.shape, "ndim": lambda a: a.ndim, "size": _size,
-    "result_type": _result_type, "linalg.norm": _norm, "linalg.vector_norm": _vector_norm,
+    "result_type": result_type, "diagonal": _diagonal, "trace": _trace,
+    "linalg.norm": _norm, "linalg.vector_norm": _vector_norm,
     "iscomplexobj": lambda x: x.dtype.kind == "c", "isrealobj": lambda x: x.dtype.kind != "c",
 }  # fmt: skip
 
 # Functions of `numpy.linalg` that are those of `graphctx.ops` of that name.
 _LINALG = frozenset(
-    f"linalg.{name}" for name in ("matmul", "matrix_transpose", "outer", "tensordot", "vecdot")
+    f"linalg.{name}"
+    for name in (
+        "cross",
+        "diagonal",
+        "matmul",
+        "matrix_norm",
+        "matrix_power",
+        "matrix_transpose",
+        "outer",
+        "tensordot",
+        "trace",
+        "vecdot",
+    )
 )
 
 # Functions whose counterpart takes the same arguments; the others in NAMES are only near.

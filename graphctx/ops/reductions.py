@@ -24,11 +24,11 @@ from graphctx.ops.elementwise import (
     square,
     subtract,
 )
-from graphctx.ops.logic import BOOL, astype
+from graphctx.ops.logic import BOOL, astype, not_equal
 from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
 from graphctx.ops.shape import reshape
 from graphctx.ops.table import Inferred, count_of, known_ints, normalize_axis, op, require_kind
-from graphctx.spec import Dim, is_extended, is_half, kind_of, size_of
+from graphctx.spec import Dim, as_dtype, is_extended, is_half, kind_of, size_of
 from graphctx.tensor import ArrayOperators, Tensor
 from graphctx.tensor import where as location
 
@@ -361,6 +361,32 @@ def _summed_dtype(dtype: Any) -> Any:
     return _ADD.reduce(np.zeros(1, dtype)).dtype
 
 
+def _summed(function: Callable[[Any], Any], x: Any, dtype: Any) -> Any:
+    """A sum or product of a dtype, by default that of NumPy.
+
+    onnxruntime adds integers of 32 and 64 bits with a sign only. Others are computed as int64: what
+    wraps around has the same lower bits.
+    """
+    x = tensor(x)
+    target = as_dtype(_summed_dtype(x.dtype) if dtype is None else dtype)
+    if kind_of(target) not in "iu" or target in (np.int32, INT64):
+        return function(astype(x, target))
+    x = x if kind_of(x.dtype) in "biu" else astype(x, target)
+    return astype(function(astype(x, INT64)), target)
+
+
+_COMPARED = {
+    np.dtype(np.int16): np.dtype(np.int32),
+    np.dtype(np.uint16): np.dtype(np.int32),
+    np.dtype(np.uint32): INT64,
+}
+"""Integers that ONNX or onnxruntime cannot compare along an axis, as others that it can."""
+
+
+def _compared(x: Tensor) -> Any:
+    return astype(x, _COMPARED.get(x.dtype, x.dtype))
+
+
 def _eager(ufunc: Any) -> Callable[..., Any]:
     def reduce(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
         if axis.__class__ is list:
@@ -385,17 +411,13 @@ def _eager_sum(ufunc: Any) -> Callable[..., Any]:
 @composite(_eager_sum(_ADD))
 def sum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Sum over axes; of bools and small integers it is int64, as in NumPy."""
-    x = tensor(x)
-    x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
-    return _reduce(reduce_sum_op, x, axis, keepdims)
+    return _summed(lambda x: _reduce(reduce_sum_op, x, axis, keepdims), x, dtype)
 
 
 @composite(_eager_sum(np.multiply))
 def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Product over axes; of bools and small integers it is int64, as in NumPy."""
-    x = tensor(x)
-    x = astype(x, _summed_dtype(x.dtype) if dtype is None else dtype)
-    return _reduce(reduce_prod_op, x, axis, keepdims)
+    return _summed(lambda x: _reduce(reduce_prod_op, x, axis, keepdims), x, dtype)
 
 
 def _require_elements(x: Tensor, axis: Any, name: str) -> None:
@@ -411,7 +433,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Largest element over axes; NaN if there is one."""
     x = tensor(x)
     _require_elements(x, axis, "max")
-    return _reduce(reduce_max_op, x, axis, keepdims)
+    return astype(_reduce(reduce_max_op, _compared(x), axis, keepdims), x.dtype)
 
 
 @composite(_eager(np.minimum))
@@ -419,7 +441,7 @@ def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """Smallest element over axes; NaN if there is one."""
     x = tensor(x)
     _require_elements(x, axis, "min")
-    return _reduce(reduce_min_op, x, axis, keepdims)
+    return astype(_reduce(reduce_min_op, _compared(x), axis, keepdims), x.dtype)
 
 
 @composite(_eager(np.logical_or))
@@ -505,8 +527,7 @@ def _symbolic_arg(record: Any, x: Any, axis: int | None, keepdims: bool) -> Any:
     from graphctx import ops
 
     x = tensor(x)
-    if x.dtype == BOOL:
-        x = astype(x, np.int32)
+    x = astype(x, np.int32) if x.dtype == BOOL else _compared(x)
     if axis is not None:
         return record(x, axis=axis, keepdims=int(keepdims))
     found = record(ops.reshape(x, (-1,)), axis=0, keepdims=0)
@@ -529,17 +550,16 @@ def _accumulation(record: Any, x: Any, axis: int | None, include_initial: bool) 
     from graphctx import ops
 
     x = tensor(x)
-    x = astype(x, _summed_dtype(x.dtype))
     if axis is None:
         if len(x.shape) != 1:
             x = ops.reshape(x, (-1,))
         axis = 0
-    found = record(x, np.asarray(axis, np.int64))
+    found = _summed(lambda x: record(x, np.asarray(axis, np.int64)), x, None)
     if not include_initial:
         return found
     axis = normalize_axis(axis, len(x.shape))
     start = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
-    identity = np.asarray(0 if record is cum_sum_op else 1, x.dtype)
+    identity = np.asarray(0 if record is cum_sum_op else 1, found.dtype)
     return ops.concat([ops.broadcast_to(tensor(identity, like=x), start), found], axis=axis)
 
 
@@ -568,6 +588,52 @@ def cumulative_prod(x: Any, axis: int | None = None, include_initial: bool = Fal
     return _accumulation(cum_prod_op, x, axis, include_initial)
 
 
+def _eager_diff(x: Any, n: int, axis: int, prepend: Any, append: Any) -> Any:
+    ends = {"prepend": prepend, "append": append}
+    return np.diff(x, n, axis, **{name: y for name, y in ends.items() if y is not None})
+
+
+@composite(_eager_diff)
+def _diff(x: Any, n: int, axis: int, prepend: Any, append: Any) -> Any:
+    from graphctx import ops
+
+    if n < 0:
+        raise ValueError(f"{location()}diff takes a number of times of at least 0, got {n}")
+    recorder = recorder_of(x, prepend, append)
+    assert recorder is not None
+    x = recorder.tensor(x)
+    axis = normalize_axis(axis, len(x.shape))
+    one = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    parts = [
+        y if y is x or len(np.shape(y)) else ops.broadcast_to(y, one)
+        for y in (prepend, x, append)
+        if y is not None
+    ]
+    x = ops.concat(parts, axis) if n and len(parts) > 1 else x
+    lead = (slice(None),) * axis
+    for _ in range(n):
+        step = not_equal if x.dtype == BOOL else subtract
+        x = step(x[(*lead, slice(1, None))], x[(*lead, slice(None, -1))])
+    return x
+
+
+def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Each element less the one before it along an axis, `n` times; of bools, whether they differ.
+
+    Args:
+        x: any tensor of at least one dimension.
+        n: how often; each time there is one element less.
+        axis: of the neighbours.
+        prepend: put before `x` along the axis first; a scalar, or of the other sizes of `x`.
+        append: put after it.
+
+    Raises:
+        ShapeError: `x` has no such axis.
+        ValueError: `n` is negative.
+    """
+    return _diff(x, n, axis, prepend, append)
+
+
 cumsum = cumulative_sum
 cumprod = cumulative_prod
 
@@ -584,7 +650,10 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 
 def vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: float = 2) -> Any:
-    """The `ord`-norm over axes: 1, 2, infinity, or any other number."""
+    """The `ord`-norm over axes: 1, 2, infinity, any other number, or 0 to count what is not 0."""
+    if ord == 0:
+        x = x if isinstance(x, Tensor) else np.asarray(x)
+        return sum(astype(not_equal(x, 0), x.dtype), axis, keepdims)
     if ord == 1:
         return sum(abs(x), axis, keepdims)
     if ord == 2:
@@ -623,10 +692,9 @@ def _sorted(x: Any, axis: int | None, descending: bool) -> tuple[Any, Any]:
 
         x, axis = ops.reshape(x, (-1,)), 0
     size = x.shape[normalize_axis(axis, len(x.shape))]
-    if x.dtype != BOOL:
-        return top_k(x, size, axis, largest=descending)
-    values, indices = top_k(astype(x, np.int32), size, axis, largest=descending)
-    return astype(values, BOOL), indices
+    wide = astype(x, np.int32) if x.dtype == BOOL else _compared(x)
+    values, indices = top_k(wide, size, axis, largest=descending)
+    return astype(values, x.dtype), indices
 
 
 def _eager_argsort(x: Any, axis: int | None = -1, descending: bool = False) -> Any:

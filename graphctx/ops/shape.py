@@ -678,19 +678,44 @@ def tile(x: Any, repeats: Any) -> Any:
     return tile_op(x, shape_operand(recorder, entries))
 
 
-def repeat(x: Any, repeats: int, axis: int | None = None) -> Any:
-    """Repeat each element, `repeats` times in a row, along an axis or of the flat tensor."""
-    x = resolved(x)
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Repeat each element several times in a row, along an axis or of the flat tensor.
+
+    Args:
+        x: any tensor.
+        repeats: how often, or a vector of how often each element along the axis.
+        axis: to repeat along.
+
+    Raises:
+        ShapeError: there are not as many numbers of repeats as elements.
+    """
+    x, recorder = with_recorder(x, repeats)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = normalize_axis(axis, x.ndim)
+    repeats = repeats if isinstance(repeats, Dim) else resolved(repeats)
+    if np.ndim(repeats) and (recorder is None or not same_dim(np.shape(repeats)[0], 1)):
+        return _repeat_each(x, repeats, axis)
     count = shape_entries(repeats)
-    if len(count) != 1:
-        raise ShapeError(f"{where()}repeat takes one number of repeats, got {list(count)}")
     dims = x.shape
     spread = broadcast_to(expand_dims(x, axis + 1), (*dims[: axis + 1], *count, *dims[axis + 1 :]))
     merged = -1 if isinstance(count[0], Tensor) else dims[axis] * count[0]
     return reshape(spread, (*dims[:axis], merged, *dims[axis + 1 :]))
+
+
+def _repeat_each(x: Any, repeats: Any, axis: int) -> Any:
+    """`repeat` by one number for each element: which element is at each place."""
+    from graphctx import ops
+
+    if not isinstance(x, Tensor):
+        return np.repeat(x, repeats, axis)
+    size = x.shape[axis]
+    require_same_dim(size, np.shape(repeats)[0], f"{where()}repeat needs one number an element")
+    if not isinstance(repeats, Tensor):
+        return ops.take(x, np.repeat(np.arange(len(repeats)), repeats), axis)
+    ends = ops.cumulative_sum(ops.astype(repeats, INT64))
+    places = ops.arange(ops.sum(ops.astype(repeats, INT64)))
+    return ops.take(x, ops.searchsorted(ends, places, side="right"), axis)
 
 
 # -- blocks of an image ---------------------------------------------------------------------------
@@ -795,6 +820,8 @@ def _scalar(value: Value, what: str) -> Any:
 
 
 def _range_length(start: Any, limit: Any, delta: Any) -> DimLike:
+    if start is None or limit is None or delta is None:  # the data decides
+        return Dim.unknown()
     if not any(isinstance(x, Dim) for x in (start, limit, delta)):
         if not delta:
             raise ShapeError("the step of a range is not 0")

@@ -134,3 +134,22 @@ for op in ("Exp", "Tanh", "Sinh", "Cosh"):
     add(elementwise(op, np.array([-80.0, 80.0, 1e-6], np.float32), tolerance=1e-5))
 TINY = np.array([1e-20, -1e-20, 1e-8, -1e-8, 3e-4, 0.5, -0.5])
 add(elementwise("expm1", np.r_[TINY, -800.0, 700.0]), elementwise("log1p", np.r_[TINY, 1e300]))
+
+# -- signs and neighbours -------------------------------------------------------------------------
+
+SIDES = np.array([NAN, INF, -INF, 0.0, -0.0, 3.0, 1e30, -1e-30], np.float32)
+for op in ("hypot", "logaddexp", "copysign", "nextafter"):
+    for dtype in FLOATS:
+        exact = op in ("copysign", "nextafter")
+        tolerance = 0 if exact else 2 * TOLERANCE[dtype]
+        a, b = random((2, 3), dtype, 1, -3, 3), random((3,), dtype, 2, -3, 3)
+        add(elementwise(op, a, b, tolerance=tolerance))
+    add(elementwise(op, np.abs(SIDES), np.nan_to_num(SIDES[::-1]), tolerance=1e-6),
+        elementwise(op, random((0, 3)), random((1, 3), seed=2)),
+        elementwise(op, random(()), random((), seed=2)))  # fmt: skip
+for dtype in FLOATS:
+    info = np.finfo(dtype)
+    ends = np.array([0, info.smallest_subnormal, info.tiny, info.max, INF, 1, 2], dtype)
+    for towards in (0, INF, -INF):
+        add(elementwise("nextafter", np.r_[ends, -ends], np.array(towards, dtype), tolerance=0))
+    add(elementwise("signbit", np.array([-1, 0, -0.0, 2, INF, -INF, NAN], dtype)))

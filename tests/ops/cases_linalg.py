@@ -111,6 +111,15 @@ add(
     einsum("Ab,bC->AC", "Ab,bC", (2, 3), (3, 4)),
 )
 
+# -- vecdot ---------------------------------------------------------------------------------------
+
+for dtype in (*FLOATS, "int32", "int64"):
+    case = product("vecdot", "bk,bk", random((2, 5), dtype), random((2, 5), dtype, 2),
+                   tolerance=4 * TOLERANCE.get(dtype, 0.0))  # fmt: skip
+    add(case)
+for letters, a, b in (("abk,k", (2, 3, 4), (4,)), ("k,k", (3,), (3,)), ("bk,bk", (2, 0), (2, 0))):
+    add(product("vecdot", letters, random(a), random(b, seed=2), tolerance=1e-5))
+
 
 def determinant(shape: tuple[int, ...], dtype: Any = "float32", tolerance: float = 1e-5) -> Case:
     names = {axis: f"n{axis}" for axis in range(len(shape) - 2)}

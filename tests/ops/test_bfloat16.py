@@ -37,12 +37,14 @@ def widened(x: Any) -> Any:
     return x.astype(F) if x is not None and x.dtype == BFLOAT16 else x
 
 
+# The neighbour of a number in bfloat16 is not that in float32.
+NEIGHBOURS = ("nextafter",)
 # Scales and regions of interest stay float32 in ONNX.
 CHOSEN = [
     (case, name)
     for case, name in zip(CASES, IDS, strict=True)
     if takes_bfloat16(case.op) and any(x is not None and x.dtype == F for x in case.operands)
-    if case.attrs.get("dtype") is None
+    if case.attrs.get("dtype") is None and case.op not in NEIGHBOURS
 ]
 bfloat16_cases = pytest.mark.parametrize(
     "case", [case for case, _ in CHOSEN], ids=[name for _, name in CHOSEN]

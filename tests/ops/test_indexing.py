@@ -467,8 +467,6 @@ N = spec("n", 4)
 MASK = np.array([True, False])
 
 REFUSED: dict[str, tuple[type[Exception], str, Callable[[Any], Any], TensorSpec]] = {
-    "mask": (TraceError, r"boolean mask.*ops\.where", lambda x: x[x > 0], N),
-    "constant mask": (TraceError, "boolean mask", lambda x: x[MASK], spec(2, 4)),
     "two tensors": (TraceError, r"several tensors.*ops\.gather_nd",
                     lambda x: x[np.array([0]), np.array([1])], spec(2, 4)),
     "float index": (DTypeError, "an index is an integer, got float", lambda x: x[1.5], N),
@@ -540,7 +538,8 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[Any], Any], TensorSpec]
                    lambda x: TABLE["Range"](ops.shape(x)[1], 5, 0), N),
     "range by size": (ShapeError, "needs an int as its step",
                       lambda x: ops.arange(0, 9, x.shape[0]), N),
-    "repeats": (ShapeError, "one number of repeats", lambda x: ops.repeat(x, [1, 2], axis=0), N),
+    "repeats": (ShapeError, "repeat needs one number an element: n against 2",
+                lambda x: ops.repeat(x, [1, 2], axis=0), N),
 }  # fmt: skip
 
 
