@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from graphctx.builder import Builder, content_key, hashable, rebuild
+from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import CallGraph, Contexts, Node, Returns, Value, live_nodes
-from graphctx.spec import Dim, Shape, TensorSpec, same_dim
+from graphctx.spec import Dim, Shape, dtype_name, same_dim, shape_text
 from graphctx.tree import LEAF, Structure
 
 
@@ -99,7 +98,7 @@ def _shape_key(shape: Sequence[Any]) -> tuple[Any, ...]:
 
 def body_of(builder: Builder, inputs: Sequence[Value], outputs: Sequence[Value]) -> Body:
     """The body of what a builder made for it: only what its outputs need, in canonical order."""
-    needed = live_nodes([*inputs, *outputs])
+    needed = live_nodes([*outputs, *inputs])
     structure = Structure("tuple", (LEAF,) * len(outputs))
     return Body(
         CallGraph(
@@ -113,19 +112,44 @@ def bodies_of(node: Node) -> dict[str, Body]:
     return {name: value for name, value in node.attrs.items() if isinstance(value, Body)}
 
 
+def listed_operands(node: Node) -> int:
+    """How many operands ONNX lists; those after them are what its bodies take from outside."""
+    if node.name == "If":
+        return 1
+    if node.name == "Loop":
+        return 2 + int(node.attrs["carried"])
+    if node.name == "Scan":
+        return int(node.attrs["carried"]) + int(node.attrs["num_scan_inputs"])
+    return len(node.operands)
+
+
+def taken_by(node: Node, attribute: str) -> tuple[Value | None, ...]:
+    """The operands that one of a node's bodies takes from outside, bound to its last inputs."""
+    taken = node.operands[listed_operands(node) :]
+    if attribute == "then_branch":
+        return taken[: len(node.attrs[attribute].inputs)]
+    if attribute == "else_branch":
+        return taken[len(node.attrs["then_branch"].inputs) :]
+    return taken
+
+
 def all_nodes(graph: CallGraph) -> Iterator[Node]:
     """The nodes of a graph, and of the bodies in it."""
     for node in graph.nodes:
-        yield node
-        for body in bodies_of(node).values():
-            yield from all_nodes(body.graph)
+        yield from with_bodies(node)
 
 
-def input_like(builder: Builder, value: Value, spec: TensorSpec | None = None) -> Value:
+def with_bodies(node: Node) -> Iterator[Node]:
+    """A node, and the nodes of its bodies."""
+    yield node
+    for body in bodies_of(node).values():
+        yield from all_nodes(body.graph)
+
+
+def input_like(builder: Builder, value: Value) -> Value:
     """The next input of a body, for a value outside: what is known of that is known inside."""
-    made = builder.input(spec or value.spec, f"in_{len(builder.nodes)}")
-    if spec is None:
-        made.dims = value.dims
+    made = builder.input(value, f"in_{len(builder.nodes)}")
+    made.dims = value.dims
     return made
 
 
@@ -144,10 +168,10 @@ class Scope:
         self.inputs: list[Value] = []
         self.nodes: set[Node] = set()
 
-    def input(self, spec: TensorSpec) -> Value:
+    def input(self, shape: Shape, dtype: Any) -> Value:
         """A placeholder of the next input."""
         node = Node("input", f"in_{len(self.inputs)}")
-        node.outputs = (Value(node, 0, spec.shape, spec.dtype),)
+        node.outputs = (Value(node, 0, shape, dtype),)
         self.inputs.append(node.output)
         self.nodes.add(node)
         return node.output
@@ -191,8 +215,61 @@ def either_shape(a: Sequence[Any], b: Sequence[Any]) -> Shape:
     return tuple(x if same_dim(x, y) else Dim.unknown() for x, y in zip(a, b, strict=True))
 
 
-def widened(shape: Sequence[Any], found: Sequence[Any]) -> Shape:
-    """The shape of what has one shape at first and another one later; itself if that fits."""
+def record_body(
+    builder: Builder,
+    first: Sequence[tuple[Shape, Any]],
+    carried: Sequence[tuple[Shape, Any]],
+    record: Callable[[list[Value]], Sequence[Value]],
+    start: int,
+) -> tuple[Body, tuple[Value, ...]]:
+    """Record the body of a loop until what it carries on fits what it takes.
+
+    A size that changes from one run to the next is unknown in the body.
+
+    Args:
+        builder: that records.
+        first: shape and dtype of the inputs before those that are carried.
+        carried: shape and dtype of what is carried, as it is at first.
+        record: computes the body's outputs from its inputs; is called again where sizes change.
+        start: number of outputs before those that are carried on.
+
+    Returns:
+        As `Scope.close`.
+
+    Raises:
+        ShapeError, DTypeError: what is carried on has another rank or dtype than at first.
+    """
+    while True:
+        with builder.scope() as scope:
+            inputs = [scope.input(shape, dtype) for shape, dtype in (*first, *carried)]
+            results = record(inputs)
+        made = results[start : start + len(carried)]
+        for index, ((shape, dtype), value) in enumerate(zip(carried, made, strict=True)):
+            require_same_kind(shape, dtype, value, index)
+        pairs = zip(carried, made, strict=True)
+        wider = [(_widened(shape, value.shape), dtype) for (shape, dtype), value in pairs]
+        if all(a is b for (new, _), (old, _) in zip(wider, carried, strict=True)
+               for a, b in zip(new, old, strict=True)):  # fmt: skip
+            return scope.close(results)
+        carried = wider
+
+
+def require_same_kind(shape: Sequence[Any], dtype: Any, made: Value, index: int) -> None:
+    """Raise unless what a body makes of a value has the value's dtype and rank.
+
+    Raises:
+        ShapeError, DTypeError: it has not.
+    """
+    if made.dtype != dtype or made.rank != len(shape):
+        kind = DTypeError if made.dtype != dtype else ShapeError
+        raise kind(
+            f"value {index} that is carried is {dtype_name(dtype)}{shape_text(shape)} at first, "
+            f"and the body makes {dtype_name(made.dtype)}{shape_text(made.shape)} of it"
+        )
+
+
+def _widened(shape: Sequence[Any], found: Sequence[Any]) -> Shape:
+    """The shape of what has one shape at first and another one later; its sizes if they stay."""
     return tuple(
         x if same_dim(x, y) or (isinstance(x, Dim) and x.is_unknown) else Dim.unknown()
         for x, y in zip(shape, found, strict=True)
@@ -217,9 +294,3 @@ def output_shape(body: Body, value: Value) -> Shape:
 def as_number(dim: Any) -> int:
     """A size of an array that nothing was computed for: 0 where it has no number."""
     return 0 if isinstance(dim, Dim) else int(dim)
-
-
-__all__ = [
-    "Body", "Scope", "all_nodes", "as_number", "bodies_of", "body_of", "either_shape",
-    "input_like", "output_shape", "widened",
-]  # fmt: skip

@@ -58,11 +58,10 @@ class Builder:
 
     def _find(self, key: Any) -> Node | None:
         """The node that was made for a key, in an open scope or outside."""
-        for _, made in reversed(self._scopes):
-            node = made.get(key)
-            if node is not None:
-                return node
-        return self._made.get(key)
+        if not self._scopes:
+            return self._made.get(key)
+        tables = [self._made, *(made for _, made in self._scopes)]
+        return next((table[key] for table in reversed(tables) if key in table), None)
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[Scope]:
@@ -105,8 +104,8 @@ class Builder:
         where = None if self._merge_calls else id(call)
         return (op.name, tuple(map(id, operands)), frozen, where)
 
-    def input(self, spec: TensorSpec, name: str, role: str = "data") -> Value:
-        """A named input; `role` is `data` or `seed`."""
+    def input(self, spec: TensorSpec | Value, name: str, role: str = "data") -> Value:
+        """A named input of the spec's shape and dtype; `role` is `data` or `seed`."""
         made = self._made.get(("input", name))
         if made is None:
             node = Node("input", name, attrs={"role": role} if role != "data" else None)

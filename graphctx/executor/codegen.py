@@ -76,7 +76,9 @@ class Code:
         node = self.node_of(error)
         if node is None or getattr(error, "_located", False):
             return error
-        found = InputError(f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})")
+        found = InputError(
+            f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})"
+        )
         found._located = True  # type: ignore[attr-defined]
         return found
 

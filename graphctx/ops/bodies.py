@@ -1,7 +1,7 @@
 """Operators with bodies: If, Loop and Scan, in ONNX's words.
 
 The operands that ONNX lists come first; after them those that the bodies take from outside, which
-ONNX does not list but finds by name (`captures_start`).
+ONNX does not list but finds by name (see `graphctx.body`).
 """
 
 from __future__ import annotations
@@ -11,24 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.body import Body, as_number, either_shape, output_shape
+from graphctx.body import Body, as_number, either_shape, output_shape, require_same_kind
 from graphctx.errors import DTypeError, ShapeError
-from graphctx.graph import Node, Value
+from graphctx.graph import Value
 from graphctx.ops.table import Inferred, normalize_axis, op
 from graphctx.spec import Dim, Shape, dtype_name, may_be_same, require_same_dim, shape_text
 
 Arrays = Any  # what an operator makes: an array, or a tuple of several
-
-
-def captures_start(node: Node) -> int:
-    """The number of operands that ONNX lists; those after them are taken from outside."""
-    if node.name == "If":
-        return 1
-    if node.name == "Loop":
-        return 2 + int(node.attrs["carried"])
-    if node.name == "Scan":
-        return int(node.attrs["carried"]) + int(node.attrs["num_scan_inputs"])
-    return len(node.operands)
 
 
 def _several(arrays: Sequence[Any]) -> Arrays:
@@ -77,16 +66,7 @@ def _bind(
 def _carry(initial: Value | None, body: Body, made: Value, index: int) -> Inferred:
     """What is carried is after the last run: as it was at first, or as the body made it."""
     assert initial is not None
-    if made.dtype != initial.dtype:
-        raise DTypeError(
-            f"value {index} that is carried is {dtype_name(initial.dtype)} at first, and the body "
-            f"makes {dtype_name(made.dtype)} of it"
-        )
-    if made.rank != initial.rank:
-        raise ShapeError(
-            f"value {index} that is carried is {shape_text(initial.shape)} at first, and the body "
-            f"makes {shape_text(made.shape)} of it"
-        )
+    require_same_kind(initial.shape, initial.dtype, made, index)
     return either_shape(initial.shape, output_shape(body, made)), initial.dtype
 
 
@@ -192,7 +172,8 @@ def loop_op(M, cond, *operands, body, carried):  # type: ignore[no-untyped-def]
     """
     most = None if M is None else int(np.asarray(M).reshape(()))
     going = True if cond is None else np.asarray(cond).reshape(())
-    values, captures = operands[:carried], operands[carried:]
+    values: Sequence[Any] = operands[:carried]
+    captures = operands[carried:]
     stacks: list[list[Any]] = [[] for _ in body.outputs[1 + carried :]]
     run, count = body.run, 0
     while going and (most is None or count < most):
@@ -295,7 +276,8 @@ def scan_op(  # type: ignore[no-untyped-def]
     Returns:
         What is carried in the end, then the stacks.
     """
-    values, rest = operands[:carried], operands[carried:]
+    values: Sequence[Any] = operands[:carried]
+    rest = operands[carried:]
     scanned, captures = rest[:num_scan_inputs], rest[num_scan_inputs:]
     axes = _listed(scan_input_axes, num_scan_inputs, "scan_input_axes")
     back = _listed(scan_input_directions, num_scan_inputs, "scan_input_directions")
