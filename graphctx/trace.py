@@ -383,7 +383,7 @@ class Tracer(Recorder):
         leaves: list[tuple[list[tuple[Decision, int]], Tree]] = []
         call = self._call
         while True:
-            self.run = run = Run(outer, choices)
+            self.run = run = Run(outer, choices, decides=not self._bodies)
             leaf: Tree
             try:
                 leaf = Leaf(self._returned(body()), run.state)
@@ -461,8 +461,6 @@ class Tracer(Recorder):
         outer = self.run
         while True:
             try:
-                if self._bodies and isinstance(tree, Fork):
-                    raise Unmergeable(tree.decision)  # bodies have no selects
                 leaf = self._merged(tree)
             except Unmergeable as fork:
                 decision = self._first(fork.decision)
@@ -841,7 +839,10 @@ class Tracer(Recorder):
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[Scope]:
-        """What is recorded in this block belongs to a body; a decision in it is made outside."""
+        """What is recorded in this block belongs to a body.
+
+        A body has no selects: what it asks for is decided by the call that it stands in.
+        """
         run, before = self.run, dict(self.run.state)
         self._bodies += 1
         try:

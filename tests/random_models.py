@@ -350,7 +350,7 @@ def _controlled(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-_control = st.recursive(_stateless, _controlled, max_leaves=4)
+_control = st.recursive(_stateless, _controlled, max_leaves=2)
 
 
 def _extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
