@@ -136,6 +136,15 @@ def taken_by(node: Node, attribute: str) -> tuple[Value | None, ...]:
     return taken
 
 
+def bound_operands(node: Node, attribute: str) -> list[tuple[Value | None, Value]]:
+    """(operand, input) of a body: what the first run takes, as far as it is an operand."""
+    inputs = node.attrs[attribute].inputs
+    if node.name == "If":
+        return list(zip(taken_by(node, attribute), inputs, strict=True))
+    first = 2 if node.name == "Loop" else 0
+    return list(zip(node.operands[first:], inputs[first:], strict=True))
+
+
 def all_nodes(graph: CallGraph) -> Iterator[Node]:
     """The nodes of a graph, and of the bodies in it."""
     for node in graph.nodes:

@@ -69,9 +69,7 @@ class Run:
         "state",
     )  # fmt: skip
 
-    def __init__(
-        self, parent: Run | None, choices: list[Choice], *, decides: bool = True
-    ) -> None:
+    def __init__(self, parent: Run | None, choices: list[Choice], *, decides: bool = True) -> None:
         self.parent = parent
         self.known: dict[tuple[str, Any], Any] = dict(parent.known) if parent else {}
         self.labels: tuple[tuple[str, Any], ...] = parent.labels if parent else ()

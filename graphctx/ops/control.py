@@ -19,7 +19,7 @@ from graphctx.graph import Value
 from graphctx.ops.bodies import if_op, loop_op, scan_op
 from graphctx.ops.creation import arange
 from graphctx.ops.logic import astype
-from graphctx.spec import Dim, dtype_name, require_same_dim, same_shape, shape_text
+from graphctx.spec import Dim, dtype_name, joined_shape, require_same_dim, shape_text
 from graphctx.tensor import ArrayOperators, Recorder, Tensor
 from graphctx.tensor import where as location
 from graphctx.tree import Structure, flatten, map_leaves, same_structure
@@ -48,7 +48,9 @@ def cond(
     if condition.shape:
         raise ShapeError(f"{location()}cond needs a scalar condition, got {condition.spec}")
     recorder = condition.recorder
-    bodies, structures, captures = [], [], []
+    bodies: list[Body] = []
+    structures: list[Structure] = []
+    captures: list[Value] = []
     for name, function in (("then", then), ("otherwise", otherwise)):
         with recorder.scope() as scope:
             values, structure = _values(recorder, place.run(name, function, operands))
@@ -57,13 +59,14 @@ def cond(
         structures.append(structure)
         captures += taken
     if not same_structure(*structures):
-        raise ShapeError(f"{location()}cond: the two functions return different structures")
+        raise ShapeError(
+            f"{location()}cond: the functions return different structures ({source_line()})"
+        )
     for a, b in zip(*(body.outputs for body in bodies), strict=True):
         if a.dtype != b.dtype or a.rank != b.rank:
             kind = DTypeError if a.dtype != b.dtype else ShapeError
             raise kind(
-                f"{location()}cond: the two functions return {a.spec} and {b.spec}"
-                f" ({source_line()})"
+                f"{location()}cond: the functions return {a.spec} and {b.spec} ({source_line()})"
             )
     attrs = {"then_branch": bodies[0], "else_branch": bodies[1]}
     made = _record(recorder, if_op, [astype(condition, "bool"), *captures], attrs, bodies[0])
@@ -103,16 +106,14 @@ def while_loop(cond: Callable[[Any], Any], body: Callable[[Any], Any], init: Any
         given = _nest(recorder, structure, inputs[2:])
         found = place.run("body", body, [given], count)
         values, got = _values(recorder, found)
-        _require_structure("while_loop: body", structure, got)
+        _require_structure("while_loop", structure, got)
+        _require_carry("while_loop", inputs[2:], values)
         return [goes_on(values, count + 1), *values]
 
     values = [recorder.value(leaf) for leaf in leaves]
     start = goes_on(values, np.asarray(0, _INT))
     carried = [(value.shape, value.dtype) for value in values]
-    try:
-        made, taken = record_body(recorder, [((), _INT), ((), _BOOL)], carried, record, 1)
-    except (ShapeError, DTypeError) as error:
-        raise _located(error, "while_loop")
+    made, taken = record_body(recorder, [((), _INT), ((), _BOOL)], carried, record, 1)
     attrs = {"body": made, "carried": len(values)}
     results = _record(recorder, loop_op, [None, start, *values, *taken], attrs, made, 1)
     return structure.build(iter(results))
@@ -180,8 +181,8 @@ def scan(
         found = place.run("body", f, arguments, Tensor(slices[-1], recorder))
         new, element = _pair(found)
         ends, got = _values(recorder, new)
-        _require_structure("scan: f", structure, got)
-        _require_same_carry(values, ends)
+        _require_structure("scan", structure, got)
+        _require_carry("scan", values, ends, sizes=True)
         elements, stacked = _values(recorder, element)
     body, taken = scope.close([*ends, *elements])
     attrs: dict[str, Any] = {
@@ -330,19 +331,26 @@ def _flag(found: Any) -> Any:
 
 def _require_structure(what: str, wanted: Structure, got: Structure) -> None:
     if not same_structure(wanted, got):
-        raise ShapeError(f"{location()}{what} returns another structure than it takes")
+        raise ShapeError(
+            f"{location()}{what}: the body returns another structure than it takes "
+            f"({source_line()})"
+        )
 
 
-def _require_same_carry(before: Sequence[Any], after: Sequence[Any]) -> None:
+def _require_carry(
+    name: str, before: Sequence[Any], after: Sequence[Any], *, sizes: bool = False
+) -> None:
+    """Raise unless what is carried on is like what was taken; with `sizes` in every size."""
     for index, (old, new) in enumerate(zip(before, after, strict=True)):
         try:
             require_same_kind(old.shape, old.dtype, new, index)
         except (ShapeError, DTypeError) as error:
-            raise _located(error, "scan")
-        if not same_shape(old.shape, new.shape):
+            raise type(error)(f"{location()}{name}: {error} ({source_line()})") from None
+        if sizes and joined_shape(old.shape, new.shape) is None:
             raise ShapeError(
-                f"{location()}scan: value {index} that is carried is {shape_text(old.shape)} at "
-                f"first, and f makes {shape_text(new.shape)} of it; its shape has to stay"
+                f"{location()}{name}: value {index} that is carried is {shape_text(old.shape)} at "
+                f"first, and the body makes {shape_text(new.shape)} of it ({source_line()}); its "
+                f"shape has to stay"
             )
 
 
@@ -351,20 +359,10 @@ def _carried(
 ) -> list[Any]:
     """What a function carries on, as arrays, after a check that it is like what it took."""
     leaves, got = flatten(result, _is_leaf)
-    _require_structure(f"{name}: {'f' if sizes else 'body'}", structure, got)
+    _require_structure(name, structure, got)
     after = [_array(leaf) for leaf in leaves]
-    if sizes:
-        _require_same_carry(before, after)
-    for index, (old, new) in enumerate(zip(before, after, strict=True)):
-        try:
-            require_same_kind(old.shape, old.dtype, new, index)
-        except (ShapeError, DTypeError) as error:
-            raise _located(error, name)
+    _require_carry(name, before, after, sizes=sizes)
     return after
-
-
-def _located(error: Exception, name: str) -> Exception:
-    return type(error)(f"{location()}{name}: {error} ({source_line()})")
 
 
 def _length(sequences: Sequence[Any], length: int | None) -> Any:
