@@ -71,7 +71,8 @@ class Body:
             else:
                 attrs = tuple(sorted((k, hashable(v)) for k, v in node.attrs.items()))
                 rows.append((node.name, name(node.operands), attrs))
-            numbers.update((v, len(numbers) + v.index) for v in node.outputs)
+            start = len(numbers)
+            numbers.update((value, start + value.index) for value in node.outputs)
         return (tuple(rows), name(self.outputs))
 
     @cached_property
@@ -169,11 +170,11 @@ class Scope:
     """What is recorded for one body, by a builder that records other things before and after.
 
     Nodes made in a scope are the body's own, and are not found again outside of it: what one branch
-    computes does not become what another one takes over. Made by `recording`.
+    computes does not become what another one takes over. `Builder.scope` makes it.
 
     Attributes:
-        inputs: placeholders for the body's inputs, in the builder's graph.
-        nodes: what was made in it.
+        inputs: placeholders for the body's inputs.
+        nodes: they, and what was made in it.
     """
 
     def __init__(self) -> None:

@@ -126,8 +126,9 @@ def if_op(cond, *captures, then_branch, else_branch):  # type: ignore[no-untyped
 # -- Loop -----------------------------------------------------------------------------------------
 
 
-def trip_count(M: Value | None, cond: Value | None, body: Body) -> Any:
+def trip_count(operands: Sequence[Value | None], body: Body) -> Any:
     """How often a Loop runs, where that is known before it does: a dimension, else None."""
+    M, cond = (*operands[:2], None, None)[:2]
     runs_on = body.outputs[0]
     always = runs_on is body.inputs[1] or (runs_on.constant is not None and runs_on.constant.all())
     started = cond is None or (cond.constant is not None and bool(cond.constant.all()))
@@ -142,7 +143,11 @@ def trip_count(M: Value | None, cond: Value | None, body: Body) -> Any:
 
 
 def _infer_loop(
-    M: Value | None, cond: Value | None, *operands: Value, body: Body, carried: int
+    M: Value | None = None,
+    cond: Value | None = None,
+    *operands: Value,
+    body: Body,
+    carried: int,
 ) -> Inferred | list[Inferred]:
     if M is not None and (M.dtype != np.int64 or M.rank > 1):
         raise ShapeError(f"the trip count is an int64 scalar, got {M.spec}")
@@ -169,7 +174,7 @@ def _infer_loop(
             raise ShapeError(
                 f"the body takes {given.spec} and makes {made.spec} of it; let the size be unknown"
             )
-    trips = trip_count(M, cond, body)
+    trips = trip_count((M, cond), body)
     for made in body.outputs[1 + carried :]:
         lead = Dim.unknown() if trips is None else trips
         found.append(((lead, *output_shape(body, made)), made.dtype))
@@ -179,12 +184,12 @@ def _infer_loop(
 def _work_of_loop(node: Node) -> Any:
     """Of all iterations; of one where their number is not known."""
     body = node.attrs["body"]
-    trips = trip_count(node.operands[0], node.operands[1], body)
+    trips = trip_count(node.operands, body)
     return _work(body) * (1 if trips is None else trips)
 
 
 @op("Loop", since=11, infer=_infer_loop, multiply_adds=_work_of_loop)
-def loop_op(M, cond, *operands, body, carried):  # type: ignore[no-untyped-def]
+def loop_op(M=None, cond=None, *operands, body, carried):  # type: ignore[no-untyped-def]
     """Run a body until its condition fails, at most `M` times (None: no limit).
 
     The body takes the number of the iteration, the condition, what is carried, then what it takes

@@ -87,7 +87,7 @@ def _decided_if(node: Node, operands: Operands, builder: Builder) -> Sequence[Va
 
 
 def _decided_loop(node: Node, operands: Operands, builder: Builder) -> Sequence[Value] | None:
-    trips = trip_count(operands[0], operands[1], node.attrs["body"])
+    trips = trip_count(operands, node.attrs["body"])
     if isinstance(trips, Dim) or trips != 0:
         return None
     return _never(node, operands[2:], builder)

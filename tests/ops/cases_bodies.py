@@ -60,6 +60,10 @@ sums = body(
 always = body(
     lambda i, going, n: (going, n + i, ops.stack([n, i])), *FLAGS, ((), I)
 )  # fmt: skip
+once = body(
+    lambda i, going, x: (ops.less(i, np.int64(0)), x - np.float32(1)), *FLAGS, MATRIX
+)  # fmt: skip
+numbers = body(lambda i, going: (going, i * np.int64(2)), *FLAGS)
 swap = body(lambda i, going, x, y: (going, y, x - np.float32(1), x), *FLAGS, MATRIX, MATRIX)
 until = body(
     lambda i, going, x, n: (ops.less(n, np.int64(5)), x * np.float32(2), n + np.int64(2)),
@@ -85,6 +89,8 @@ LOOPS = [
     loop(0, None, count(7), body=always, carried=1),
     loop(3, NO, count(7), body=always, carried=1, constant=(0, 1)),
     loop(5, None, X, Y, body=swap, carried=2),
+    Case("Loop", (None, YES, X), {"body": once, "carried": 1}),
+    Case("Loop", (count(3),), {"body": numbers, "carried": 0}, constant=(0,)),
     loop(None, YES, X, count(0), body=until, carried=2),
     loop(2, YES, X, count(0), body=until, carried=2),
     loop(None, NO, X, count(0), body=until, carried=2),

@@ -15,6 +15,7 @@ from graphctx.program import Program
 from graphctx.spec import TensorSpec
 from graphctx.tensor import Recorder, Tensor
 from graphctx.tree import LEAF, Structure
+from tests.ops.bodies import body
 
 INT, BOOL = np.dtype(np.int64), np.dtype(bool)
 
@@ -176,3 +177,29 @@ def test_sizes_that_change_are_unknown_in_the_body() -> None:
     assert first.shape == (16, 3)
     np.testing.assert_array_equal(second, first * 2)
     assert "Loop" in optimized(graph, ARRAY, np.array(2))
+
+
+def test_bodies_are_equal_where_they_compute_the_same() -> None:
+    matrix = ((2, 3), "float32")
+    one = body(lambda x: ops.exp(x) + np.float32(1), matrix)
+    assert one == body(lambda x: ops.exp(x) + np.float32(1), matrix)
+    assert hash(one) == hash(body(lambda x: ops.exp(x) + np.float32(1), matrix))
+    others = [
+        body(lambda x: ops.exp(x) + np.float32(2), matrix),
+        body(lambda x: ops.exp(x) * np.float32(1), matrix),
+        body(lambda x: ops.exp(x) + np.float32(1), ((3, 2), "float32")),
+        body(lambda x: np.float32(1) + ops.exp(x), matrix),
+        body(lambda x: (ops.exp(x) + np.float32(1), x), matrix),
+    ]
+    assert one not in others
+
+    # Outputs of one node are told apart from that of the next one.
+    def halves(x: Any) -> Any:
+        a, b = ops.split(x, 2, axis=0)
+        return ops.exp(a) + b
+
+    def twice(x: Any) -> Any:
+        y = ops.exp(ops.split(x, 2, axis=0)[0])
+        return y + y
+
+    assert body(halves, matrix) != body(twice, matrix)
