@@ -356,10 +356,9 @@ class _Conversion:
         proto.name = self.taken.claim(join(node.path, node.name))
         listed = node.operands[: listed_operands(node)]
         proto.input.extend("" if v is None else self.names[v] for v in listed)
-        least = 2 if node.name == "Loop" else 0  # ONNX counts what is carried from there
-        while len(proto.input) > least and not proto.input[-1]:
+        while len(proto.input) > schema.least_inputs and not proto.input[-1]:
             del proto.input[-1]
-        proto.input.extend([""] * (least - len(proto.input)))
+        proto.input.extend([""] * (schema.least_inputs - len(proto.input)))
         for slot, value in enumerate(node.outputs):
             proto.output.append(self._output_name(value, proto.name, schema, slot))
         while len(proto.output) > 1 and not proto.output[-1]:

@@ -162,7 +162,8 @@ def fault(node: Node, opset: int) -> str | None:
         absent = slot >= len(node.operands) or node.operands[slot] is None
         if absent and not formal.optional and not formal.variadic:
             return f"{node.name} of opset {opset} needs the operand {formal.name!r}"
-    if len(node.operands) < schema.least_inputs:
+    lacking = [schema.input(slot) for slot in range(len(node.operands), schema.least_inputs)]
+    if not all(formal is not None and formal.optional for formal in lacking):
         return f"{node.name} of opset {opset} needs {schema.least_inputs} operands or more"
     bound: dict[str, Any] = {}
     for slot, operand in enumerate(node.operands[: listed_operands(node)]):
