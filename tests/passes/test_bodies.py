@@ -1,14 +1,19 @@
 """Control flow in passes: what is decided goes, what is not needed is not taken."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+import graphctx as gx
 from graphctx import ops
 from graphctx.body import record_body
 from graphctx.builder import Builder
-from graphctx.graph import CallGraph, Contexts, Returns, Value
+from graphctx.context import domain_of
+from graphctx.errors import GraphctxError
+from graphctx.graph import CallGraph, ContextArgument, Contexts, Returns, Value
 from graphctx.ops.table import TABLE
 from graphctx.passes import check, optimize
 from graphctx.program import Program
@@ -57,14 +62,15 @@ class Model:
         made = self.builder.op(TABLE["Loop"], operands, {"body": body, "carried": len(values)})
         return tuple(map(self.tensor, made)) if len(made) > 1 else self.tensor(made[0])
 
-    def graph(self, *results: Any) -> CallGraph:
+    def graph(self, *results: Any, contexts: Sequence[ContextArgument] = ()) -> CallGraph:
         values = tuple(self.recorder.value(r) for r in results)
         structure = Structure("tuple", (LEAF,) * len(values))
         inputs = tuple(t.value for t in self.inputs)
         return check(
             CallGraph(
                 "model", tuple(self.builder.nodes), inputs, Returns(structure, values),
-                Contexts({}), parameters=tuple(v.node.name for v in inputs),
+                Contexts({a.name: a for a in contexts}),
+                parameters=tuple(v.node.name for v in inputs),
                 input_structure=Structure("tuple", (LEAF,) * len(inputs)),
             )
         )  # fmt: skip
@@ -203,3 +209,60 @@ def test_bodies_are_equal_where_they_compute_the_same() -> None:
         return y + y
 
     assert body(halves, matrix) != body(twice, matrix)
+
+
+def test_a_branch_that_context_decides_goes_when_it_is_bound(tmp_path: Path) -> None:
+    argument = ContextArgument("use_cache", domain_of(bool), False, (False, True))
+    kernel, other = gx.Variable(np.eye(3, dtype=np.float32)), gx.Variable(np.ones(3, np.float32))
+    model = Model(X)
+    [x] = model.inputs
+    flag = model.builder.context(argument)
+    weights = [model.tensor(model.builder.weight(v, n)) for v, n in ((kernel, "a"), (other, "b"))]
+    y = model.cond(model.tensor(flag), lambda: (x @ weights[0], x), lambda: (x + weights[1], -x))
+    graph = model.graph(*y, contexts=[argument])
+    texts = {}
+    for value in (False, True):
+        program = gx.compile(graph, use_cache=value)
+        texts[value] = str(program.graph)
+        first, second = program(ARRAY)
+        np.testing.assert_array_equal(first, ARRAY if value else ARRAY + 1)
+        np.testing.assert_array_equal(second, ARRAY if value else -ARRAY)
+    assert texts[True] == (
+        "graph model (x0: float32[n, 3])\n"
+        "  %1 = MatMul(x0, @a)\n"
+        "  return (%1, x0)"
+    )  # fmt: skip
+    assert "If" not in texts[False]
+    assert "@a" not in texts[False]
+    program = gx.compile(graph, runtime=["use_cache"])
+    assert "%1 = If($use_cache)" in str(program.graph)
+    for value in (False, True):
+        for a, b in zip(
+            program(ARRAY, use_cache=value), gx.compile(graph, use_cache=value)(ARRAY), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+    gx.export(program, tmp_path / "model.onnx")
+    assert [c.condition for c in graph.classes()] == ["use_cache=False", "use_cache=True"]
+
+
+def test_costs_of_bodies() -> None:
+    model = Model(X, N, TensorSpec((), "bool"))
+    x, n, flag = model.inputs
+    square = np.eye(3, dtype=np.float32)
+    chosen = model.cond(flag, lambda: x @ square, lambda: x)
+    known = model.loop(np.int64(4), lambda i, going, a: (going, a @ square), x)
+    once = model.loop(n, lambda i, going, a: (going, a @ square), x)
+    found = gx.summary(model.graph(chosen, known, once))
+    works = [str(row.multiply_adds) for row in found.rows if row.op in ("If", "Loop")]
+    assert works == ["9*n", "36*n", "9*n"]
+
+
+def test_a_broken_body_is_found() -> None:
+    model = Model(X, TensorSpec((), "bool"))
+    x, flag = model.inputs
+    graph = model.graph(model.cond(flag, lambda: ops.exp(x), lambda: x))
+    [node] = [node for node in graph.nodes if node.name == "If"]
+    inner = next(n for n in node.attrs["then_branch"].graph.nodes if n.kind == "op")
+    inner.output.shape = (7, 3)
+    with pytest.raises(GraphctxError, match=r"op %1 If has a broken then_branch: .* Exp is record"):
+        check(graph)
