@@ -127,9 +127,17 @@ def listed_operands(node: Node) -> int:
     return len(node.operands)
 
 
-def taken_by(node: Node, attribute: str) -> tuple[Value | None, ...]:
-    """The operands that one of a node's bodies takes from outside, bound to its last inputs."""
-    taken = node.operands[listed_operands(node) :]
+def taken_by(
+    node: Node, attribute: str, operands: Sequence[Value | None] | None = None
+) -> Sequence[Value | None]:
+    """The operands that one of a node's bodies takes from outside, bound to its last inputs.
+
+    Args:
+        node: with bodies.
+        attribute: whose value the body is.
+        operands: other ones than the node's, such as a pass has.
+    """
+    taken = (node.operands if operands is None else operands)[listed_operands(node) :]
     if attribute == "then_branch":
         return taken[: len(node.attrs[attribute].inputs)]
     if attribute == "else_branch":
