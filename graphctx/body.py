@@ -19,6 +19,7 @@ from graphctx.spec import Dim, Shape, dtype_name, same_dim, shape_text
 from graphctx.tree import LEAF, Structure
 
 if TYPE_CHECKING:
+    from graphctx.executor.codegen import Code
     from graphctx.tensor import Recorder
 
 
@@ -46,11 +47,16 @@ class Body:
         return self.graph.outputs
 
     @cached_property
-    def run(self) -> Callable[..., tuple[Any, ...]]:
-        """The body as a function from arrays to arrays, none of which share memory."""
+    def code(self) -> Code:
+        """What runs it."""
         from graphctx.executor.codegen import generate_body
 
         return generate_body(self.graph)
+
+    @property
+    def run(self) -> Callable[..., tuple[Any, ...]]:
+        """The body as a function from arrays to arrays, none of which share memory."""
+        return self.code.run_body
 
     @cached_property
     def _key(self) -> Any:

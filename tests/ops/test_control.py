@@ -213,6 +213,9 @@ def test_loops_in_loops_and_branches(tmp_path: Path) -> None:
     [scan] = [node for node in program.graph.nodes if node.name == "Scan"]
     inside = {node.name for node in bodies_of(scan)["body"].graph.nodes}
     assert {"If", "Loop"} <= inside
+    source = program.source  # with that of the bodies, those in bodies too
+    assert re.search(r"k_Scan\(.*, body=(body\d+),", source)
+    assert len(re.findall(r"^# body\d+\ndef run\(", source, re.MULTILINE)) == 4
 
 
 # -- scan -----------------------------------------------------------------------------------------
