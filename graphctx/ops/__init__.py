@@ -73,6 +73,8 @@ from graphctx.ops.attention import (
 )
 from graphctx.ops.control import (
     cond,
+    scan,
+    while_loop,
 )
 from graphctx.ops.creation import (
     arange,
@@ -567,6 +569,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scaler",
+    "scan",
     "scatter_elements",
     "scatter_nd",
     "searchsorted",
@@ -648,6 +651,7 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "where",
+    "while_loop",
     "with_recorder",
     "zeros",
     "zeros_like",
