@@ -264,7 +264,10 @@ class _Conversion:
                 user = users.get(node)
                 name = self.taken.claim(join(user.path if user else "", "constant"))
             self.names[node.output] = name
-            self.proto.initializer.append(self._initializer(node, name, sizes[node]))
+            proto = self._initializer(node, name, sizes[node])
+            if node.kind == "constant":
+                proto.doc_string = metadata.CONSTANT  # whoever reads the file back tells them apart
+            self.proto.initializer.append(proto)
 
     def _initializer(self, node: Node, name: str, size: int) -> TensorProto:
         where = _what(node)

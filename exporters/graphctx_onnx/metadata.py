@@ -12,6 +12,7 @@ Properties of the model (`onnx.ModelProto.metadata_props`; in onnxruntime
 
 Properties of a node: `graphctx.path`, the path of its layer call, and `graphctx.source`, the line
 that made it. Files older than format 10 have no such place; there they are the node's doc string.
+An initializer that is no weight has the doc string `constant`.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ ASSIGNMENT = "graphctx.assignment"
 SIGNATURE = "graphctx.signature"
 PATH = "graphctx.path"
 SOURCE = "graphctx.source"
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True)
