@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from graphctx.context import Domain, domain_of
 from graphctx.errors import ContextError, DTypeError, LoadError, ShapeError, listing
 from graphctx.graph import CallGraph
@@ -33,7 +35,7 @@ class Importer(Protocol):
     def load(
         self, source: Any, *, contexts: Mapping[str, Domain], inputs: Mapping[str, Any]
     ) -> CallGraph:
-        """Read a file, or a model in memory; raise `LoadError`. `inputs` has specs and shapes."""
+        """Read a file, or a model in memory; raise `LoadError`. For `inputs` see `load`."""
 
 
 def importers() -> dict[str, EntryPoint]:
@@ -62,7 +64,8 @@ def load(
             `int`, `float`, `Literal[...]` or an `Enum`. They have to be scalars, or tensors of
             one element. A default that the file has for such an input is the argument's.
         inputs: what is known of inputs beyond what the file says: name -> `TensorSpec`, or a
-            shape: numbers fix a dimension, equal names make dimensions equal.
+            shape: numbers fix a dimension, equal names make dimensions equal; or an array: the
+            input is this constant, and no input any more.
 
     Raises:
         LoadError: there is no such file; it is damaged, or not what its format demands; it has
@@ -92,15 +95,15 @@ def _domain(name: str, kind: Any) -> Domain:
 
 
 def _spec(name: str, spec: Any) -> Any:
-    """A `TensorSpec`, or a shape whose dtype is the file's."""
-    if isinstance(spec, TensorSpec):
+    """A `TensorSpec`, an array, or a shape whose dtype is the file's."""
+    if isinstance(spec, (TensorSpec, np.ndarray)):
         return spec
     try:
         return TensorSpec(spec).shape
     except (ShapeError, DTypeError, TypeError) as error:
         raise LoadError(
-            f"inputs[{name!r}] is a TensorSpec or a shape such as ('batch', 128), got {spec!r}: "
-            f"{error}"
+            f"inputs[{name!r}] is a TensorSpec, a shape such as ('batch', 128) or an array, got "
+            f"{spec!r}: {error}"
         ) from None
 
 

@@ -185,9 +185,12 @@ class Conversion:
                         f"it has {len(outputs)} outputs, and the file names "
                         f"{len(proto.output)}: {listing(extra)}"
                     )
-            for name, value in zip(proto.output, outputs, strict=False):
-                if name:
-                    body.scope.values[name] = value
+            for slot, (name, value) in enumerate(zip(proto.output, outputs, strict=False)):
+                if not name:
+                    continue
+                if value is None:
+                    raise place.error(f"it does not make its output {slot}, {name!r}")
+                body.scope.values[name] = value
 
     # -- inputs and weights -------------------------------------------------------------------
 
@@ -215,6 +218,9 @@ class Conversion:
                 scope.values[name] = context_inputs.tensor_of(argument, spec, make)
                 continue
             stored.pop(name, None)
+            if isinstance(self.known.get(name), np.ndarray):
+                scope.values[name] = self.builder.constant(self._constant(name, spec))
+                continue
             role = "seed" if self.own and name == self.own.seed else "data"
             value = self.builder.input(spec, self.own_name(name), role)
             scope.values[name] = value
@@ -223,6 +229,12 @@ class Conversion:
             else:
                 self._seed = value
         return inputs, arguments
+
+    def _constant(self, name: str, spec: TensorSpec) -> np.ndarray[Any, Any]:
+        """The array that an input is said to be."""
+        array = np.array(self.known[name], spec.dtype)
+        array.flags.writeable = False
+        return array
 
     def own_name(self, name: str) -> str:
         """What graphctx itself calls an input."""
@@ -247,6 +259,8 @@ class Conversion:
     def _spec(self, info: ValueInfoProto) -> TensorSpec:
         place = self.place.inside(f"input {info.name!r}")
         given = self.known.get(info.name)
+        if isinstance(given, np.ndarray):
+            given = TensorSpec(given.shape, object if given.dtype.kind == "U" else given.dtype)
         kind = info.type.WhichOneof("value")
         if kind != "tensor_type":
             what = "no type" if kind is None else f"the type {kind.removesuffix('_type')}"
@@ -401,7 +415,11 @@ class Conversion:
             )
         if pending.name in TABLE:
             return record(pending, make, place)
-        definition = defining_function(schema, proto, operands, body.opsets.get(domain, 0))
+        plain = NodeProto()
+        plain.CopyFrom(proto)
+        del plain.attribute[:]
+        plain.attribute.extend(attributes.values())
+        definition = defining_function(schema, plain, operands, body.opsets.get(domain, 0))
         if definition is None:
             raise place.error(self._unknown(domain, proto.op_type, body.opsets.get(domain, 0)))
         base = call.path if call is not None else body.base
@@ -417,16 +435,13 @@ class Conversion:
         if len(operands) > len(function.input):
             raise place.error(f"it takes {len(function.input)} inputs, got {len(operands)}")
         references = {a.name: a for a in function.attribute_proto} | dict(attributes)
-        for name in function.attribute:
-            if name not in references:
-                raise place.error(f"the attribute {name!r} is missing")
         opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
         scope = Scope()
         scope.values = dict.fromkeys(function.input)
         scope.values.update(zip(function.input, operands, strict=False))
         body = Body(scope, {**self.source.opsets, **opsets}, references, base, place)
         self.nodes(ordered_function(function, place), body)
-        return [scope.find(name) for name in function.output]
+        return [scope.values.get(name) for name in function.output]
 
     def branch(self, site: Site, key: str) -> list[Value | None]:
         """The outputs of a graph that a node holds, read in the place of the node."""
