@@ -16,6 +16,7 @@ import onnx.defs
 from onnx import helper
 from onnx.defs import OpSchema
 
+from graphctx.body import bodies_of, listed_operands
 from graphctx.errors import ExportError
 from graphctx.graph import Node
 from graphctx.ops.table import OPSET
@@ -120,8 +121,9 @@ def attributes_of(node: Node, schema: Schema) -> dict[str, Any]:
     """The attributes to write: those set, and defaults of ours that are not ONNX's own."""
     assert node.op is not None
     written = {}
+    bodies = bodies_of(node)  # written as graphs; `carried` is the number of operands in ONNX
     for name, value in (node.op.defaults | node.attrs).items():
-        if value is None:
+        if value is None or name in bodies or (bodies and name == "carried"):
             continue
         if name not in schema.attributes:
             if name in node.attrs:
@@ -163,7 +165,7 @@ def fault(node: Node, opset: int) -> str | None:
     if len(node.operands) < schema.least_inputs:
         return f"{node.name} of opset {opset} needs {schema.least_inputs} operands or more"
     bound: dict[str, Any] = {}
-    for slot, operand in enumerate(node.operands):
+    for slot, operand in enumerate(node.operands[: listed_operands(node)]):
         if operand is None:
             continue
         taken = schema.input(slot)
