@@ -161,7 +161,8 @@ class Builder:
         Raises:
             ShapeError, DTypeError: the operands do not fit; the message names the operator.
         """
-        attrs = {k: v for k, v in attrs.items() if k not in op.defaults or op.defaults[k] != v}
+        given = op.defaults
+        attrs = {k: v for k, v in attrs.items() if k not in given or differs(given[k], v)}
         while operands and operands[-1] is None:  # an operand left out is not one that is None
             operands = operands[:-1]
         key = self.op_key(op, operands, attrs, call)
@@ -195,6 +196,13 @@ class Builder:
             )  # fmt: skip
             made = self._add(key, node, [(shape, first.dtype)])
         return made.output
+
+
+def differs(default: Any, value: Any) -> bool:
+    """Whether an attribute is set; to NumPy None equals the dtype float64, and here it does not."""
+    if default is None or value is None:
+        return default is not value
+    return bool(default != value)
 
 
 def hashable(value: Any) -> Any:

@@ -126,7 +126,12 @@ def selector_of(condition: Value, make: Maker) -> Value:
         value = first
     if value.node.kind == "context" and value.dtype == np.bool_:
         return value
-    return condition if not condition.shape else make("Reshape", condition, make.ints(()))
+    return scalar(condition, make)
+
+
+def scalar(value: Value, make: Maker) -> Value:
+    """A value of one element as a scalar."""
+    return value if not value.shape else make("Reshape", value, make.ints(()))
 
 
 def _plain(case: Any) -> Any:

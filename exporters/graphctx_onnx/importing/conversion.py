@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
 from onnx.defs import OpSchema
 
+from graphctx.body import Scope
 from graphctx.builder import Builder
 from graphctx.context import Domain
 from graphctx.errors import GraphctxError, listing, suggest
@@ -46,6 +48,9 @@ from graphctx_onnx.importing.tensors import Reader
 from graphctx_onnx.importing.upgrades import UPGRADES, upgraded
 from graphctx_onnx.names import Names
 
+DEEPEST_LOOPS = 8
+"""Loops in each other; each may be read twice for every time that the one around it is."""
+
 SMALL = 1024
 """Bytes up to which integers, and what a Constant node holds, are constants and no weights."""
 
@@ -53,10 +58,10 @@ SMALL = 1024
 _KNOWN_OPERANDS = {"Resize": (1, 2, 3), "Upsample": (1,)}
 
 
-class Scope:
+class NodeScope:
     """The values of a graph or function by name, those of the graphs around it behind them."""
 
-    def __init__(self, outer: Scope | None = None) -> None:
+    def __init__(self, outer: NodeScope | None = None) -> None:
         self.values: dict[str, Value | None] = {}
         self.outer = outer
 
@@ -66,7 +71,7 @@ class Scope:
         Raises:
             KeyError: nobody makes it.
         """
-        scope: Scope | None = self
+        scope: NodeScope | None = self
         while scope is not None:
             if name in scope.values:
                 return scope.values[name]
@@ -91,7 +96,7 @@ class Body:
         place: of the graph.
     """
 
-    scope: Scope
+    scope: NodeScope
     opsets: Mapping[str, int]
     references: References
     base: str
@@ -99,7 +104,7 @@ class Body:
 
     def inner(self, place: Place) -> Body:
         """Of a graph that a node holds."""
-        return Body(Scope(self.scope), self.opsets, self.references, self.base, place)
+        return Body(NodeScope(self.scope), self.opsets, self.references, self.base, place)
 
 
 @dataclass
@@ -141,6 +146,8 @@ class Conversion:
         self.known = inputs
         self.weights = Names()
         self.calls: dict[str, int] = {}
+        self.depth = 0  # of bodies around the node that is read
+        self.loops = 0
         self._seed: Value | None = None
         self._inline = self._known_operands()
 
@@ -150,7 +157,7 @@ class Conversion:
         """Read the model; see `graphctx.load` for the errors."""
         nodes = ordered(self.proto, self.place)
         self._require_known_operators()
-        scope = Scope()
+        scope = NodeScope()
         body = Body(scope, self.source.opsets, {}, self.name, self.place)
         stored = self._initializers()
         inputs, arguments = self._inputs(scope, stored)
@@ -195,7 +202,7 @@ class Conversion:
     # -- inputs and weights -------------------------------------------------------------------
 
     def _inputs(
-        self, scope: Scope, stored: dict[str, np.ndarray[Any, Any]]
+        self, scope: NodeScope, stored: dict[str, np.ndarray[Any, Any]]
     ) -> tuple[list[Value], dict[str, ContextArgument]]:
         """Inputs that have to be given, and context arguments; takes their defaults out."""
         self._require_inputs()
@@ -340,7 +347,7 @@ class Conversion:
 
     # -- outputs ------------------------------------------------------------------------------
 
-    def _returns(self, scope: Scope) -> Returns:
+    def _returns(self, scope: NodeScope) -> Returns:
         states = self.own.state_outputs if self.own else {}
         keys: list[str] = []
         values: list[Value] = []
@@ -436,28 +443,59 @@ class Conversion:
             raise place.error(f"it takes {len(function.input)} inputs, got {len(operands)}")
         references = {a.name: a for a in function.attribute_proto} | dict(attributes)
         opsets = {domain_of(entry.domain): entry.version for entry in function.opset_import}
-        scope = Scope()
+        scope = NodeScope()
         scope.values = dict.fromkeys(function.input)
         scope.values.update(zip(function.input, operands, strict=False))
         body = Body(scope, {**self.source.opsets, **opsets}, references, base, place)
         self.nodes(ordered_function(function, place), body)
         return [scope.values.get(name) for name in function.output]
 
-    def branch(self, site: Site, key: str) -> list[Value | None]:
-        """The outputs of a graph that a node holds, read in the place of the node."""
+    def branch(self, site: Site, key: str, given: Sequence[Value] = ()) -> list[Value | None]:
+        """The outputs of a graph that a node holds, read in the place of the node.
+
+        Args:
+            site: of the node.
+            key: the attribute that is the graph.
+            given: values of its inputs.
+        """
         graph: GraphProto = site.attrs[key]
         body = site.body.inner(site.place.inside(key))
-        if graph.input:
-            raise body.place.error("a branch has no inputs")
+        if len(graph.input) != len(given):
+            raise body.place.error(f"it has {len(graph.input)} inputs, and is given {len(given)}")
         nodes = ordered(graph, body.place, site.body.scope.names())
         for tensor in graph.initializer:
             array = self.reader.array(tensor, body.place.inside(f"initializer {tensor.name!r}"))
             inline = self._is_inline(tensor.name, array)
-            body.scope.values[tensor.name] = self.stored(
-                array, tensor.name, site.make, inline=inline
-            )
+            made = self.stored(array, tensor.name, site.make, inline=inline)
+            body.scope.values[tensor.name] = made
+        for info, value in zip(graph.input, given, strict=True):
+            self._require_type(info, value, body.place.inside(f"input {info.name!r}"))
+            body.scope.values[info.name] = value
         self.nodes(nodes, body)
         return [body.scope.find(info.name) for info in graph.output]
+
+    @contextlib.contextmanager
+    def body(self) -> Iterator[Scope]:
+        """Nodes that are read in this block belong to a body."""
+        self.depth += 1
+        try:
+            with self.builder.scope() as scope:
+                yield scope
+        finally:
+            self.depth -= 1
+
+    @contextlib.contextmanager
+    def nested(self, place: Place) -> Iterator[None]:
+        """Read a body that may have to be read again, once its sizes are known to change."""
+        if self.loops == DEEPEST_LOOPS:
+            raise place.error(f"more than {DEEPEST_LOOPS} loops are in each other")
+        self.depth += 1
+        self.loops += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+            self.loops -= 1
 
     def _call_path(self, path: str) -> str:
         """The path of a function's call; `#2` marks the second one of a name."""

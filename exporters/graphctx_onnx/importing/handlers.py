@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graphctx.errors import GraphctxError
+from graphctx.body import Body, record_body
+from graphctx.errors import GraphctxError, LoadError
 from graphctx.graph import Value
-from graphctx_onnx.importing.contexts import selector_of
+from graphctx.spec import may_be_same
+from graphctx_onnx.importing.contexts import scalar, selector_of
+from graphctx_onnx.importing.nodes import Pending, record
 
 if TYPE_CHECKING:
     from graphctx_onnx.importing.conversion import Conversion, Site
@@ -76,31 +79,149 @@ def _if(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     condition = site.pending.required(0)
     if condition.dtype != np.bool_:
         raise site.place.error(f"its condition is bool, got {condition.spec}")
-    if condition.rank and any(isinstance(d, int) and d != 1 for d in condition.shape):
+    if any(not may_be_same(dim, 1) for dim in condition.shape):
         raise site.place.error(f"its condition has one element, got {condition.spec}")
     if condition.constant is not None:
-        taken = "then_branch" if condition.constant.all() else "else_branch"
-        return conversion.branch(site, taken)
-    if not conversion.decided(condition):
-        raise site.place.error("an If on data")
-    arms = {key: conversion.branch(site, key) for key in ("else_branch", "then_branch")}
-    counts = {len(values) for values in arms.values()} | {len(site.proto.output)}
-    if len(counts) > 1:
-        raise site.place.error("its branches do not have as many outputs as it has")
+        return conversion.branch(site, "then_branch" if condition.constant.all() else "else_branch")
+    keys = ("then_branch", "else_branch")
+    if conversion.depth or not conversion.decided(condition):
+        bodies: dict[str, Any] = {}
+        operands = [scalar(condition, site.make)]
+        for key in keys:
+            with conversion.body() as scope:
+                results = _required(conversion.branch(site, key), site, key)
+            bodies[key], taken = scope.close(results)
+            operands += taken
+        return _made(site, "If", operands, bodies)
+    yes, no = (_required(conversion.branch(site, key), site, key) for key in keys)
+    if len(yes) != len(no):
+        raise site.place.error(f"its branches have {len(yes)} and {len(no)} outputs")
     selector = selector_of(condition, site.make)
     found = []
-    for slot, pair in enumerate(zip(*arms.values(), strict=True)):
-        no, yes = pair
-        if no is None or yes is None:
-            raise site.place.error(f"output {slot} is missing in a branch")
+    for slot, arms in enumerate(zip(no, yes, strict=True)):
         try:
-            found.append(
-                site.make.builder.select(
-                    selector, (False, True), (no, yes), site.make.call, site.make.source
-                )
-            )
+            select = site.make.builder.select
+            found.append(select(selector, (False, True), arms, site.make.call, site.make.source))
         except GraphctxError as error:
             raise site.place.error(
-                f"output {slot} is {no.spec} in one branch and {yes.spec} in the other: {error}"
+                f"its output {slot} is {arms[1].spec} in then_branch and {arms[0].spec} in "
+                f"else_branch; bind what decides it, with inputs={{name: array}}, to load one of "
+                f"them"
             ) from error
+    return found
+
+
+@handler("Loop")
+def _loop(conversion: Conversion, site: Site) -> Sequence[Value | None]:
+    trips, condition = site.pending.operand(0), site.pending.operand(1)
+    carried = _required(site.pending.operands[2:], site, "operand")
+    first: list[tuple[Any, Any]] = [((), np.dtype(np.int64)), ((), np.dtype(bool))]
+    body, taken = _recorded(conversion, site, first, carried, (), start=1)
+    leads = [None if v is None else scalar(v, site.make) for v in (trips, condition)]
+    return _made(site, "Loop", [*leads, *carried, *taken], {"body": body, "carried": len(carried)})
+
+
+@handler("Scan")
+def _scan(conversion: Conversion, site: Site) -> Sequence[Value | None]:
+    if site.schema.since_version < 9:
+        return _batched_scan(conversion, site)
+    attrs = {name: value for name, value in site.attrs.items() if name != "body"}
+    count = int(attrs["num_scan_inputs"])
+    operands = _required(site.pending.operands, site, "operand")
+    if not 0 < count <= len(operands):
+        raise site.place.error(f"it scans {count} of its {len(operands)} operands")
+    return _scanned(conversion, site, operands, attrs)
+
+
+def _scanned(
+    conversion: Conversion, site: Site, operands: Sequence[Value], attrs: dict[str, Any]
+) -> Sequence[Value]:
+    """A Scan of operands."""
+    count = attrs["num_scan_inputs"]
+    carried, scanned = operands[:-count], operands[-count:]
+    axes = attrs.get("scan_input_axes", (0,) * count)
+    if len(axes) != count:
+        raise site.place.error(f"scan_input_axes has {len(axes)} entries for {count} tensors")
+    slices: list[tuple[Any, Any]] = []
+    for value, entry in zip(scanned, axes, strict=True):
+        if not -value.rank <= entry < value.rank:
+            raise site.place.error(f"it cannot scan axis {entry} of {value.spec}")
+        axis = entry % value.rank
+        slices.append(((*value.shape[:axis], *value.shape[axis + 1 :]), value.dtype))
+    body, taken = _recorded(conversion, site, (), carried, slices, start=0)
+    return _made(
+        site, "Scan", [*operands, *taken], {**attrs, "body": body, "carried": len(carried)}
+    )
+
+
+def _batched_scan(conversion: Conversion, site: Site) -> Sequence[Value]:
+    """The Scan of opset 8: one for each element of a batch, and so a Scan of Scans."""
+    if site.pending.operand(0) is not None:
+        raise site.place.error(
+            "its sequences have lengths of their own, which later opsets cannot say: convert the "
+            "model to opset 9 or later"
+        )
+    operands = _required(site.pending.operands[1:], site, "operand")
+    count = int(site.attrs["num_scan_inputs"])
+    if not 0 < count <= len(operands) or any(value.rank < 1 for value in operands):
+        raise site.place.error(f"it scans {count} of its {len(operands)} operands, in batches")
+    attrs: dict[str, Any] = {"num_scan_inputs": count}
+    if "directions" in site.attrs:
+        attrs["scan_input_directions"] = site.attrs["directions"]
+    with conversion.body() as scope:
+        elements = [scope.input(value.shape[1:], value.dtype) for value in operands]
+        results = _scanned(conversion, site, elements, attrs)
+    body, taken = scope.close(results)
+    whole = {"body": body, "carried": 0, "num_scan_inputs": len(operands)}
+    return _made(site, "Scan", [*operands, *taken], whole)
+
+
+def _recorded(
+    conversion: Conversion,
+    site: Site,
+    first: Sequence[tuple[Any, Any]],
+    carried: Sequence[Value],
+    last: Sequence[tuple[Any, Any]],
+    *,
+    start: int,
+) -> tuple[Body, tuple[Value, ...]]:
+    """The body of a Loop or Scan: its inputs are `first`, what is carried, then `last`."""
+    initial = [(value.shape, value.dtype) for value in carried]
+    leads = len(first)
+
+    def record(inputs: list[Value]) -> Sequence[Value]:
+        # `record_body` knows of no inputs after those that are carried: they stand before them.
+        fixed, moved = inputs[: leads + len(last)], inputs[leads + len(last) :]
+        given = [*fixed[:leads], *moved, *fixed[leads:]]
+        return _required(conversion.branch(site, "body", given), site, "body")
+
+    with conversion.nested(site.place):
+        try:
+            body, taken = record_body(
+                conversion.builder, [*first, *last], initial, record, start=start
+            )
+        except LoadError:
+            raise
+        except GraphctxError as error:
+            raise site.place.error(str(error)) from error
+    inputs = body.graph.inputs
+    moved = inputs[leads + len(last) : leads + len(last) + len(carried)]
+    order = [
+        *inputs[:leads], *moved, *inputs[leads : leads + len(last)],
+        *inputs[leads + len(last) + len(carried) :],
+    ]  # fmt: skip
+    return Body(body.graph.replace(inputs=tuple(order))), taken
+
+
+def _made(
+    site: Site, name: str, operands: Sequence[Value | None], attrs: Mapping[str, Any]
+) -> tuple[Value, ...]:
+    return record(Pending(name, 0, list(operands), dict(attrs)), site.make, site.place)
+
+
+def _required(values: Sequence[Value | None], site: Site, what: str) -> list[Value]:
+    found = [value for value in values if value is not None]
+    if len(found) < len(values):
+        slot = next(i for i, value in enumerate(values) if value is None)
+        raise site.place.error(f"{what}: value {slot} is missing")
     return found

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.body import bodies_of
 from graphctx.builder import Builder
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.executor.interpret import run_op
 from graphctx.graph import Call, Node, Value
 from graphctx.ops.table import TABLE, Op
-from graphctx.passes.fold import SMALL, is_pure
+from graphctx.passes.fold import SMALL, is_pure, known_elements
 from graphctx_onnx.importing.places import Place, operator_text
 
 
@@ -95,7 +96,12 @@ class Maker:
 
     def _folded(self, node: Node) -> tuple[Value, ...] | None:
         """The outputs as constants, where they are known now and small: shapes are made so."""
-        if node.kind != "op" or not is_pure(node):
+        if node.kind != "op":
+            return None
+        known = known_elements(node)
+        if known is not None:
+            return (self.constant(known),)
+        if not is_pure(node) or bodies_of(node):
             return None
         arrays = []
         for value in node.operands:
@@ -140,6 +146,11 @@ def _require_signature(
             raise LoadError(f"it needs the attribute {name!r}")
 
 
+# Operands that are scalars; files have vectors of one element there, which runtimes accept.
+_SCALARS = {"Range": (0, 1, 2), "Clip": (1, 2), "CumSum": (1,), "CumProd": (1,), "Pad": (2,),
+            "Trilu": (1,)}  # fmt: skip
+
+
 def record(pending: Pending, make: Maker, place: Place) -> tuple[Value, ...]:
     """Record an upgraded node.
 
@@ -147,6 +158,10 @@ def record(pending: Pending, make: Maker, place: Place) -> tuple[Value, ...]:
         LoadError: what it is given does not fit; the message names the node.
     """
     try:
+        for slot in _SCALARS.get(pending.name, ()):
+            value = pending.operand(slot)
+            if value is not None and value.rank == 1:
+                pending.operands[slot] = make("Reshape", value, make.ints(()))
         return make.op(pending.name, pending.operands, pending.attrs)
     except LoadError as error:
         raise place.error(str(error)) from error
