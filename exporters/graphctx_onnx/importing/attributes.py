@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from onnx import AttributeProto, NodeProto, TensorProto
+import onnx.defs
+from onnx import AttributeProto, NodeProto, TensorProto, helper
 from onnx.defs import OpSchema
 
 from graphctx.errors import LoadError
@@ -30,6 +32,9 @@ _LISTS: dict[int, str] = {
     _TYPES.Value("TENSORS"): "tensors",
     _TYPES.Value("GRAPHS"): "graphs",
 }
+NEWEST = 10_000
+"""An opset that is newer than all: schemas are asked for the newest one below it."""
+
 ELEMENT_TYPES = frozenset({"to", "dtype", "output_dtype", "softmax_precision", "precision"})
 """Attributes whose number is an element type; 0 is none. Operators take a dtype there."""
 
@@ -81,9 +86,9 @@ def read(
     for name, attribute in attributes.items():
         if schema is not None:
             formal = known.get(name)
+            if name in _LEGACY:
+                continue
             if formal is None:
-                if name in _LEGACY:
-                    continue
                 raise place.error(
                     f"the operator has no attribute {name!r} in opset {schema.since_version}"
                     f"{' (it has ' + ', '.join(sorted(known)) + ')' if known else ''}"
@@ -101,8 +106,30 @@ def read(
     return found
 
 
-# Of old files: hints for the memory planner of another tool.
-_LEGACY = frozenset({"consumed_inputs"})
+# Of the first opset: hints for the memory planner of another tool, and which outputs are used.
+_LEGACY = frozenset({"consumed_inputs", "output_sequence"})
+
+
+def old_defaults(schema: OpSchema, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes that are not given, and whose default is another one in the newest opset."""
+    defaults = _defaults(schema.name, schema.domain, schema.since_version)
+    return {name: value for name, value in defaults.items() if name not in given}
+
+
+@functools.cache
+def _defaults(name: str, domain: str, version: int) -> dict[str, Any]:
+    then, now = (onnx.defs.get_schema(name, v, domain) for v in (version, NEWEST))
+    found = {}
+    for key, formal in then.attributes.items():
+        later = now.attributes.get(key)
+        if later is not None and formal.default_value.type and not now.deprecated:
+            value = helper.get_attribute_value(formal.default_value)
+            same = later.default_value.type and value == helper.get_attribute_value(
+                later.default_value
+            )
+            if not same:
+                found[key] = value.decode() if isinstance(value, bytes) else value
+    return found
 
 
 def _type_name(attribute: AttributeProto) -> str:

@@ -23,7 +23,13 @@ from graphctx.ops.table import TABLE
 from graphctx.spec import Dim, TensorSpec, dtype_name, may_be_same
 from graphctx.tree import LEAF, Structure
 from graphctx_onnx.importing import contexts as context_inputs
-from graphctx_onnx.importing.attributes import References, element_type, read, resolved
+from graphctx_onnx.importing.attributes import (
+    References,
+    element_type,
+    old_defaults,
+    read,
+    resolved,
+)
 from graphctx_onnx.importing.dims import read_shape
 from graphctx_onnx.importing.files import Source
 from graphctx_onnx.importing.functions import (
@@ -35,7 +41,7 @@ from graphctx_onnx.importing.functions import (
     schema_of,
 )
 from graphctx_onnx.importing.handlers import HANDLERS
-from graphctx_onnx.importing.nodes import Maker, Pending, record
+from graphctx_onnx.importing.nodes import Maker, Pending, fit_outputs, record
 from graphctx_onnx.importing.own import Own, read_own
 from graphctx_onnx.importing.paths import Paths
 from graphctx_onnx.importing.places import Place, operator_text
@@ -405,6 +411,7 @@ class Conversion:
         _require_count(len(proto.input), schema.min_input, schema.max_input, "inputs", place)
         _require_count(len(proto.output), schema.min_output, schema.max_output, "outputs", place)
         attrs = read(attributes, schema, self.reader.array, place)
+        attrs |= old_defaults(schema, attrs)
         name = table_name(domain, proto.op_type)
         pending = Pending(
             name, schema.since_version, operands, dict(attrs), [bool(o) for o in proto.output]
@@ -421,7 +428,10 @@ class Conversion:
                 self, Site(proto, pending, attrs, make, place, body, schema)
             )
         if pending.name in TABLE:
-            return record(pending, make, place)
+            fit_outputs(pending)
+            made = record(pending, make, place)
+            if not any(pending.outputs[len(made) :]) or not has_definition(schema):
+                return made
         plain = NodeProto()
         plain.CopyFrom(proto)
         del plain.attribute[:]

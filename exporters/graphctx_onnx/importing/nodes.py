@@ -146,6 +146,14 @@ def _require_signature(
             raise LoadError(f"it needs the attribute {name!r}")
 
 
+def fit_outputs(pending: Pending) -> None:
+    """Say to the operators whose number of outputs is up to an attribute which are wanted."""
+    if pending.name == "Attention":
+        mode = pending.attrs.pop("qk_matmul_output_mode", 0)
+        if any(pending.outputs[3:]):
+            pending.attrs["qk_matmul_output_mode"] = mode
+
+
 # Operands that are scalars; files have vectors of one element there, which runtimes accept.
 _SCALARS = {"Range": (0, 1, 2), "Clip": (1, 2), "CumSum": (1,), "CumProd": (1,), "Pad": (2,),
             "Trilu": (1,)}  # fmt: skip
