@@ -14,18 +14,20 @@ computed from the input is an expression of the argument; specializing computes 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from graphctx.context import REQUIRED, Domain, value_text
-from graphctx.graph import Call, Consumer, ContextArgument, Resolution, Value
+from graphctx.executor.evaluate import Evaluator
+from graphctx.graph import Call, Consumer, ContextArgument, Resolution, Value, live_nodes
 from graphctx.spec import TensorSpec, dtype_name
 from graphctx_onnx.importing.nodes import Maker
 from graphctx_onnx.importing.places import Place
 
 _KINDS = {"bool": "biuf", "int": "iuf", "float": "f"}
-_VIEWS = frozenset({"Reshape", "Squeeze", "Unsqueeze", "Identity"})
 
 
 def argument_of(
@@ -117,16 +119,37 @@ class Decided:
         return self._known[value]
 
 
-def selector_of(condition: Value, make: Maker) -> Value:
-    """The scalar bool that decides an `If` whose condition context decides."""
-    value = condition
-    while value.node.kind == "op" and value.node.name in _VIEWS:
-        first = value.node.operands[0]
-        assert first is not None
-        value = first
-    if value.node.kind == "context" and value.dtype == np.bool_:
-        return value
-    return scalar(condition, make)
+@dataclass(frozen=True)
+class Choice:
+    """What decides an `If`.
+
+    Attributes:
+        selector: a context node's value, or a scalar bool.
+        cases: its values, and which branch each one takes.
+        argument: name of the argument, where it is the selector.
+    """
+
+    selector: Value
+    cases: Mapping[Any, bool]
+    argument: str = ""
+
+
+def choice_of(condition: Value, make: Maker) -> Choice:
+    """What decides an `If` whose condition context decides.
+
+    A condition on one argument with finitely many values is a choice among them.
+    """
+    nodes = [node for node in live_nodes([condition]) if node.kind == "context"]
+    if len(nodes) == 1 and nodes[0].data.domain.is_finite:
+        [node] = nodes
+        found = {}
+        for case in node.data.domain.values:
+            taken = Evaluator({node.name: case}).evaluate(condition)
+            if taken is not None:
+                found[case] = bool(taken.all())
+        if len(found) == len(node.data.domain.values):
+            return Choice(node.output, found, node.name)
+    return Choice(scalar(condition, make), {False: False, True: True})
 
 
 def scalar(value: Value, make: Maker) -> Value:

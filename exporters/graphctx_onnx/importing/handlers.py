@@ -11,7 +11,7 @@ from graphctx.body import Body, record_body
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.graph import Value
 from graphctx.spec import may_be_same
-from graphctx_onnx.importing.contexts import scalar, selector_of
+from graphctx_onnx.importing.contexts import Choice, choice_of, scalar
 from graphctx_onnx.importing.nodes import Pending, record
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ def _constant(conversion: Conversion, site: Site) -> Sequence[Value]:
     elif name in _VALUES:
         value = np.array(value, _VALUES[name])
     return [conversion.stored(value, site.proto.output[0], site.make, inline=True)]
+
+
+@handler("Identity")
+def _identity(conversion: Conversion, site: Site) -> Sequence[Value | None]:
+    """Another name of its operand."""
+    return [site.pending.operand(0)]
 
 
 @handler("Dropout")
@@ -93,22 +99,37 @@ def _if(conversion: Conversion, site: Site) -> Sequence[Value | None]:
             bodies[key], taken = scope.close(results)
             operands += taken
         return _made(site, "If", operands, bodies)
-    yes, no = (_required(conversion.branch(site, key), site, key) for key in keys)
+    choice = choice_of(condition, site.make)
+    if len(set(choice.cases.values())) == 1:
+        return conversion.branch(site, keys[0] if any(choice.cases.values()) else keys[1])
+    yes, no = (_required(_chosen(conversion, site, key, choice), site, key) for key in keys)
     if len(yes) != len(no):
         raise site.place.error(f"its branches have {len(yes)} and {len(no)} outputs")
-    selector = selector_of(condition, site.make)
     found = []
-    for slot, arms in enumerate(zip(no, yes, strict=True)):
+    for slot, (here, there) in enumerate(zip(yes, no, strict=True)):
+        arms = [here if truth else there for truth in choice.cases.values()]
         try:
-            select = site.make.builder.select
-            found.append(select(selector, (False, True), arms, site.make.call, site.make.source))
+            found.append(
+                site.make.builder.select(
+                    choice.selector, tuple(choice.cases), arms, site.make.call, site.make.source
+                )
+            )
         except GraphctxError as error:
             raise site.place.error(
-                f"its output {slot} is {arms[1].spec} in then_branch and {arms[0].spec} in "
+                f"its output {slot} is {here.spec} in then_branch and {there.spec} in "
                 f"else_branch; bind what decides it, with inputs={{name: array}}, to load one of "
                 f"them"
             ) from error
     return found
+
+
+def _chosen(conversion: Conversion, site: Site, key: str, choice: Choice) -> Sequence[Value | None]:
+    """The outputs of a branch that context decides on."""
+    if not choice.argument:
+        return conversion.branch(site, key)
+    cases = [case for case, truth in choice.cases.items() if truth == (key == "then_branch")]
+    with conversion.paths.under(choice.argument, cases):
+        return conversion.branch(site, key)
 
 
 @handler("Loop")

@@ -12,7 +12,10 @@ All else belongs to the graph itself.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from onnx import NodeProto
 
@@ -32,12 +35,17 @@ class Paths:
     Args:
         root: path of the graph itself.
         own: whether graphctx wrote the file.
+
+    Attributes:
+        calls: by path.
+        conditions: sets of decisions under which what is read now is called.
     """
 
     def __init__(self, root: str, *, own: bool) -> None:
         self.root = root
         self.own = own
         self.calls: dict[str, Call] = {}
+        self.conditions: list[tuple[tuple[str, Any], ...]] = [()]
         if not own:
             self.call(root, "Model")
 
@@ -47,10 +55,21 @@ class Paths:
         if found is None:
             parent, slash, _ = path.rpartition("/")
             outer = self.call(parent) if slash else None
-            found = self.calls[path] = Call(path, layer, outer, conditions=[()])
-        elif layer and not found.layer:
-            found.layer = layer
+            found = self.calls[path] = Call(path, layer, outer, conditions=[*self.conditions])
+        else:
+            found.layer = found.layer or layer
+            found.conditions += [c for c in self.conditions if c not in found.conditions]
         return found
+
+    @contextlib.contextmanager
+    def under(self, argument: str, cases: Sequence[Any]) -> Iterator[None]:
+        """Calls in this block happen where a context argument has one of some values."""
+        outer = self.conditions
+        self.conditions = [(*held, (argument, case)) for held in outer for case in cases]
+        try:
+            yield
+        finally:
+            self.conditions = outer
 
     def of(self, proto: NodeProto, base: str) -> tuple[Call | None, str]:
         """The call that a node belongs to, and what its source line says.
