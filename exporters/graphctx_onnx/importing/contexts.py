@@ -6,9 +6,8 @@ computed from the input is an expression of the argument; specializing computes 
 
 | argument | tensor of the input |
 |---|---|
-| bool | the argument itself, in the input's shape and dtype |
-| `int`, `float` | the same |
-| Literal, Enum | a select among constants; of an Enum its members' values |
+| bool, Literal, Enum | a select among constants; of an Enum its members' values |
+| `int`, `float` | the argument itself, in the input's shape and dtype |
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from graphctx.spec import TensorSpec, dtype_name
 from graphctx_onnx.importing.nodes import Maker
 from graphctx_onnx.importing.places import Place
 
-_KINDS = {"bool": "biuf", "int": "iuf", "float": "f"}
+_KINDS = {"bool": "biuf", "int": "iuf", "float": "f"}  # dtype kinds of the inputs that fit
 
 
 def argument_of(
@@ -78,7 +77,7 @@ def tensor_of(argument: ContextArgument, spec: TensorSpec, make: Maker) -> Value
     domain = argument.domain
     selector = make.builder.context(argument)
     shape = tuple(int(dim) for dim in spec.shape if isinstance(dim, int))
-    if domain.kind not in _KINDS:
+    if domain.is_finite:
         arms = [make.constant(np.full(shape, _plain(case), spec.dtype)) for case in domain.values]
         return make.builder.select(selector, domain.values, arms, make.call, make.source)
     value = selector
@@ -172,7 +171,7 @@ def _require_fit(case: Any, dtype: np.dtype[Any], where: Place) -> None:
     else:
         fits = isinstance(plain, float) and dtype.kind == "f"
     if not fits:
-        raise where.error(f"it is {dtype_name(dtype)}, which {value_text(case)!r} is not")
+        raise where.error(f"it is {dtype_name(dtype)}, which {value_text(case)} is not")
 
 
 def _case(domain: Domain, value: Any) -> Any:

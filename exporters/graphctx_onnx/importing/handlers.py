@@ -92,7 +92,7 @@ def _if(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     keys = ("then_branch", "else_branch")
     if conversion.depth or not conversion.decided(condition):
         bodies: dict[str, Any] = {}
-        operands = [scalar(condition, site.make)]
+        operands = [condition if condition.rank < 2 else scalar(condition, site.make)]
         for key in keys:
             with conversion.body() as scope:
                 results = _required(conversion.branch(site, key), site, key)
