@@ -277,16 +277,16 @@ class _Conversion:
                     leaves.append(node)
         sizes = {node: byte_size(node.output.shape, node.output.dtype) for node in leaves}
         self.data.plan(sizes.values())
-        for node in leaves:
+        for node in sorted(leaves, key=lambda node: node.kind == "constant"):  # their names last
             if node.kind == "weight":
                 name = self.names.get(node.output) or self.taken.claim(node.name)
             else:
                 user = users.get(node)
                 name = self.taken.claim(join(user.path if user else "", "constant"))
             self.names[node.output] = name
-            proto = self._initializer(node, name, sizes[node])
-            if node.kind == "constant":
-                proto.doc_string = metadata.CONSTANT  # whoever reads the file back tells them apart
+        for node in leaves:
+            proto = self._initializer(node, self.names[node.output], sizes[node])
+            metadata.annotate_initializer(proto, node)
             self.proto.initializer.append(proto)
         for node in self.all_nodes:
             if node.kind == "constant":

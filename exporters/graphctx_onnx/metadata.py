@@ -12,7 +12,8 @@ Properties of the model (`onnx.ModelProto.metadata_props`; in onnxruntime
 
 Properties of a node: `graphctx.path`, the path of its layer call, and `graphctx.source`, the line
 that made it. Files older than format 10 have no such place; there they are the node's doc string.
-An initializer that is no weight has the doc string `constant`.
+An initializer that is no weight has the doc string `constant`; a weight whose name in the file is
+not its path, `weight ` and its path.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 import graphctx
 from graphctx.context import UNSET
@@ -43,6 +44,7 @@ SIGNATURE = "graphctx.signature"
 PATH = "graphctx.path"
 SOURCE = "graphctx.source"
 CONSTANT = "constant"
+WEIGHT = "weight "
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,14 @@ def annotate_node(proto: NodeProto, node: Node, ir_version: int) -> None:
         proto.metadata_props.add(key=PATH, value=node.path)
     if node.source:
         proto.metadata_props.add(key=SOURCE, value=node.source)
+
+
+def annotate_initializer(proto: TensorProto, node: Node) -> None:
+    """Write what the name of a weight or constant does not say."""
+    if node.kind == "constant":
+        proto.doc_string = CONSTANT
+    elif proto.name != node.name:
+        proto.doc_string = WEIGHT + node.name
 
 
 @dataclass(frozen=True)

@@ -288,7 +288,7 @@ def test_names_and_types_that_are_wrong() -> None:
         gx.load(scaled(INT64), contexts={"x": float}, inputs={"x": (1,)})
 
 
-def test_branches_that_cannot_be_MERGED -> None:
+def test_branches_that_cannot_be_merged() -> None:
     branches = {
         key: helper.make_graph(
             [helper.make_node("Reshape", ["x", name], [f"{name}_y"])],

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from graphctx.context import Domain, domain_of
 from graphctx.errors import ExportError
-from graphctx_onnx.metadata import CONSTANT, VERSION, read_metadata
+from graphctx_onnx.metadata import CONSTANT, VERSION, WEIGHT, read_metadata
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ def _own(
     outputs = {info.name for info in model.graph.output}
     contexts = {entry["name"]: _domain(entry) for entry in signature["contexts"]}
     states = signature["state"]
+    named_weights = {
+        tensor.name: tensor.doc_string.removeprefix(WEIGHT)
+        for tensor in model.graph.initializer
+        if tensor.doc_string.startswith(WEIGHT)
+    }
     state_inputs = {entry["input"]: entry["path"] for entry in states if entry["input"]}
     own = Own(
         model=name,
@@ -77,7 +82,7 @@ def _own(
         constants=frozenset(
             tensor.name for tensor in model.graph.initializer if tensor.doc_string == CONSTANT
         ),
-        weights=state_inputs,
+        weights={**named_weights, **state_inputs},
     )
     named = {*own.contexts, *own.state_inputs, *(entry["name"] for entry in signature["inputs"])}
     named.update([own.seed] if own.seed else ())
