@@ -84,10 +84,13 @@ class NodeScope:
             scope = scope.outer
         raise KeyError(name)
 
-    def names(self) -> frozenset[str]:
-        """All names that can be used."""
-        outer = self.outer.names() if self.outer is not None else frozenset()
-        return outer | self.values.keys()
+    def __contains__(self, name: object) -> bool:
+        scope: NodeScope | None = self
+        while scope is not None:
+            if name in scope.values:
+                return True
+            scope = scope.outer
+        return False
 
 
 @dataclass
@@ -472,7 +475,7 @@ class Conversion:
         body = site.body.inner(site.place.inside(key))
         if len(graph.input) != len(given):
             raise body.place.error(f"it has {len(graph.input)} inputs, and is given {len(given)}")
-        nodes = ordered(graph, body.place, site.body.scope.names())
+        nodes = ordered(graph, body.place, site.body.scope)
         for tensor in graph.initializer:
             array = self.reader.array(tensor, body.place.inside(f"initializer {tensor.name!r}"))
             inline = self._is_inline(tensor.name, array)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from onnx import ModelProto, TensorProto
 
 from graphctx.errors import LoadError
 from graphctx.ops.table import OPSET
@@ -69,12 +69,37 @@ def _parsed(content: bytes, where: str) -> ModelProto:
     model = ModelProto()
     try:
         model.ParseFromString(content)
+        _require_text(model)
     except (DecodeError, ValueError) as error:
         raise LoadError(
             f"{where}: not an ONNX model, or a damaged one: its {len(content):,} bytes are no "
             f"valid protobuf ({error})"
         ) from error
     return model
+
+
+def _require_text(message: Any) -> None:
+    """Raise `ValueError` unless all text of a message is UTF-8: protobuf gives bytes where not.
+
+    The data of tensors is not looked at.
+    """
+    stack = [message]
+    texts: list[Any]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, TensorProto):
+            stack += item.external_data
+            texts = [item.name, item.doc_string]
+        else:
+            texts = []
+            for field, value in item.ListFields():
+                if field.type == field.TYPE_STRING:
+                    texts += [value] if isinstance(value, (str, bytes)) else value
+                elif field.type == field.TYPE_MESSAGE:
+                    stack += [value] if isinstance(value, Message) else value
+        for text in texts:
+            if not isinstance(text, str):
+                raise ValueError(f"the text {text[:40]!r} is no UTF-8")
 
 
 def _opsets(model: ModelProto, place: Place) -> dict[str, int]:

@@ -15,7 +15,7 @@ from graphctx.executor.interpret import run_op
 from graphctx.graph import Call, Node, Value
 from graphctx.ops.table import TABLE, Op
 from graphctx.passes.fold import SMALL, is_pure, known_elements
-from graphctx_onnx.importing.places import Place, operator_text
+from graphctx_onnx.importing.places import Place
 
 
 @dataclass
@@ -171,12 +171,11 @@ def record(pending: Pending, make: Maker, place: Place) -> tuple[Value, ...]:
             if value is not None and value.rank == 1:
                 pending.operands[slot] = make("Reshape", value, make.ints(()))
         return make.op(pending.name, pending.operands, pending.attrs)
-    except LoadError as error:
-        raise place.error(str(error)) from error
     except GraphctxError as error:
         raise place.error(str(error)) from error
-    except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
+    except Exception as error:
+        # Inference is written for attributes that make sense; a file has any.
         raise place.error(
-            f"{operator_text('', pending.name)} does not take these operands and attributes: "
-            f"{error}"
+            f"{pending.name} does not take these operands and attributes: "
+            f"{type(error).__name__}: {error}"
         ) from error

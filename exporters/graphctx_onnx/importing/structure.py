@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
@@ -29,7 +29,7 @@ def initializer_names(graph: GraphProto) -> list[str]:
 
 
 def ordered(
-    graph: GraphProto, place: Place, outer: frozenset[str] = frozenset()
+    graph: GraphProto, place: Place, outer: Container[str] = ()
 ) -> list[tuple[int, NodeProto]]:
     """The nodes of a graph with their numbers, each after those that it needs; names checked.
 
@@ -50,7 +50,8 @@ def ordered(
     given = {*inputs, *initializers}
     found = sorted_nodes(graph.node, given, outer, place)
     made = {name for node in graph.node for name in node.output}
-    missing = [info.name for info in graph.output if info.name not in made | given | outer]
+    own = made | given
+    missing = [i.name for i in graph.output if i.name not in own and i.name not in outer]
     if missing:
         raise place.error(f"nothing makes the output {_names(missing)}")
     _require_distinct([info.name for info in graph.output], "outputs", place)
@@ -60,11 +61,11 @@ def ordered(
 def ordered_function(function: FunctionProto, place: Place) -> list[tuple[int, NodeProto]]:
     """The nodes of a function; as `ordered`."""
     _require_distinct(function.input, "inputs", place)
-    return sorted_nodes(function.node, set(function.input), frozenset(), place)
+    return sorted_nodes(function.node, set(function.input), (), place)
 
 
 def sorted_nodes(
-    nodes: Sequence[NodeProto], given: set[str], outer: frozenset[str], place: Place
+    nodes: Sequence[NodeProto], given: set[str], outer: Container[str], place: Place
 ) -> list[tuple[int, NodeProto]]:
     """The nodes in an order in which each can run; theirs, where that is one."""
     makers: dict[str, int] = {}
