@@ -165,7 +165,7 @@ CASES: dict[str, tuple[ModelProto | bytes, str]] = {
         with_nodes(node("Concat", ["x", "x"], ["y"])), "the attribute 'axis' is missing"
     ),
     "element type": (
-        with_nodes(node("Cast", ["x"], ["y"], to=777)), "attribute 'to': no element type 777"
+        with_nodes(node("Cast", ["x"], ["y"], to=777)), "attribute 'to': there is no element"
     ),
     "text that is none": (
         with_nodes(node("Pad", ["x", "x"], ["y"], mode=b"\xff")), "attribute 'mode': the text is no"

@@ -12,20 +12,16 @@ import numpy as np
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from graphctx.errors import GraphctxError, LoadError
-from graphctx.spec import as_dtype
+from graphctx.spec import as_dtype, bits_of
+from graphctx_onnx import tensors
 from graphctx_onnx.importing.places import Place
-from graphctx_onnx.tensors import ELEMENT_TYPES
 
-DTYPES: dict[int, np.dtype[Any]] = {number: dtype for dtype, number in ELEMENT_TYPES.items()} | {
+DTYPES: dict[int, np.dtype[Any]] = tensors.DTYPES | {
     TensorProto.COMPLEX64: np.dtype("complex64"),
     TensorProto.COMPLEX128: np.dtype("complex128"),
 }
 """ONNX element type -> NumPy dtype."""
 
-_BITS = {
-    "UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2, "BFLOAT16": 16,
-    "FLOAT8E4M3FN": 8, "FLOAT8E4M3FNUZ": 8, "FLOAT8E5M2": 8, "FLOAT8E5M2FNUZ": 8, "FLOAT8E8M0": 8,
-}  # fmt: skip
 # Field that holds elements one by one, and how many of its entries make one.
 _FIELDS = {
     "FLOAT": ("float_data", 1), "COMPLEX64": ("float_data", 2), "DOUBLE": ("double_data", 1),
@@ -88,14 +84,10 @@ class Reader:
             return self._listed(proto, shape, kind, place)
         if kind == "STRING":
             raise place.error("a tensor of strings has no raw data")
-        dtype = DTYPES.get(proto.data_type)
-        if dtype is None or kind in _BITS:
-            copy = TensorProto(data_type=proto.data_type, dims=shape, raw_data=bytes(content))
-            return self._converted(copy, place)
-        found = np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype, copy=False)
+        found = tensors.from_bytes(content, shape, DTYPES[proto.data_type])
         if kind == "BOOL" and found.view(np.uint8).max(initial=0) > 1:
             raise place.error("a tensor of bools has elements that are neither 0 nor 1")
-        return _frozen(found.reshape(shape), place)
+        return _frozen(found, place)
 
     def sparse(self, proto: SparseTensorProto, place: Place) -> np.ndarray[Any, Any]:
         """The dense array of a sparse tensor; see `array` for the errors."""
@@ -134,7 +126,7 @@ class Reader:
         """The array of a tensor whose elements are listed in a field for their type."""
         field, entries = _FIELDS.get(kind, ("int32_data", 1))
         count = math.prod(shape)
-        per = 8 // _BITS[kind] if _BITS.get(kind, 8) < 8 else 1
+        per = max(1, 8 // bits_of(DTYPES[proto.data_type])) if field == "int32_data" else 1
         wanted = -(-count // per) * entries
         given = {name: len(getattr(proto, name)) for name in _ALL_FIELDS}
         have = given.pop(field)
@@ -229,17 +221,15 @@ def _kind(number: int, place: Place) -> str:
         raise place.error(f"there is no element type {number}") from None
     if number == TensorProto.UNDEFINED:
         raise place.error("the tensor has no element type")
+    if number not in DTYPES:
+        raise place.error(f"graphctx has no tensors of the element type {kind}")
     return kind
 
 
 def _bytes(shape: tuple[int, ...], kind: str) -> int:
     """Bytes that a tensor takes in a file; those of sub-byte elements are packed."""
-    count = math.prod(shape)
-    bits = _BITS.get(kind)
-    if bits is None:
-        dtype = DTYPES[getattr(TensorProto, kind)]
-        bits = 8 * dtype.itemsize
-    return -(-count * bits // 8)
+    dtype = DTYPES[getattr(TensorProto, kind)]
+    return -(-math.prod(shape) * bits_of(dtype) // 8)
 
 
 def _require_size(have: int, need: int, shape: tuple[int, ...], kind: str, place: Place) -> None:
