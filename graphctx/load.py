@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,9 +33,12 @@ class Importer(Protocol):
         """Whether an object that is no path is a model of this format."""
 
     def load(
-        self, source: Any, *, contexts: Mapping[str, Domain], inputs: Mapping[str, Any]
+        self, source: Any, *, contexts: Mapping[str, Domain | None], inputs: Mapping[str, Any]
     ) -> CallGraph:
-        """Read a file, or a model in memory; raise `LoadError`. For `inputs` see `load`."""
+        """Read a file, or a model in memory; raise `LoadError`. For `inputs` see `load`.
+
+        A domain that is None is that of the input's dtype.
+        """
 
 
 def importers() -> dict[str, EntryPoint]:
@@ -45,10 +48,16 @@ def importers() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="graphctx.importers")}
 
 
+def is_file(reference: Any) -> bool:
+    """Whether a text names a file that an installed importer reads, by its suffix."""
+    suffix = os.path.splitext(str(reference))[1].lower()
+    return any(suffix in _imported(point).suffixes for point in importers().values())
+
+
 def load(
     source: Any,
     *,
-    contexts: Mapping[str, Any] | None = None,
+    contexts: Mapping[str, Any] | Iterable[str] | None = None,
     inputs: Mapping[str, Any] | None = None,
 ) -> CallGraph:
     """Read a model that another tool wrote into a call graph, like one that `trace` makes.
@@ -61,8 +70,9 @@ def load(
         source: path of a file, whose suffix chooses the format (`.onnx`), or a model in memory
             (an `onnx.ModelProto`, or its bytes).
         contexts: inputs to make context arguments of: name -> type, as in `Context[...]`: `bool`,
-            `int`, `float`, `Literal[...]` or an `Enum`. They have to be scalars, or tensors of
-            one element. A default that the file has for such an input is the argument's.
+            `int`, `float`, `Literal[...]` or an `Enum`; or names alone: the type is that of the
+            input's numbers. They have to be scalars, or tensors of one element. A default that
+            the file has for such an input is the argument's.
         inputs: what is known of inputs beyond what the file says: name -> `TensorSpec`, or a
             shape: numbers fix a dimension, equal names make dimensions equal; or an array: the
             input is this constant, and no input any more.
@@ -72,6 +82,10 @@ def load(
             operators that graphctx lacks (all are named); `contexts` or `inputs` do not fit it.
         ContextError: a type in `contexts` that no input can stand for.
     """
+    if isinstance(contexts, str):
+        raise LoadError(f"contexts= is a dict or a list of names; write contexts=[{contexts!r}]")
+    if contexts is not None and not isinstance(contexts, Mapping):
+        contexts = dict.fromkeys(contexts)
     domains = {name: _domain(name, kind) for name, kind in (contexts or {}).items()}
     known = {name: _spec(name, spec) for name, spec in (inputs or {}).items()}
     for name in domains:
@@ -85,7 +99,9 @@ def load(
     return importer.load(source, contexts=domains, inputs=known)
 
 
-def _domain(name: str, kind: Any) -> Domain:
+def _domain(name: str, kind: Any) -> Domain | None:
+    if kind is None:
+        return None
     domain = domain_of(kind)
     if domain.kind == "opaque":
         raise ContextError(

@@ -159,7 +159,7 @@ class OnnxImporter:
         return type(model).__name__ == "ModelProto" and type(model).__module__.startswith("onnx")
 
     def load(
-        self, source: Any, *, contexts: Mapping[str, Domain], inputs: Mapping[str, Any]
+        self, source: Any, *, contexts: Mapping[str, Domain | None], inputs: Mapping[str, Any]
     ) -> CallGraph:
         """Read a model; see `graphctx.load`."""
         if importlib.util.find_spec("onnx") is None:

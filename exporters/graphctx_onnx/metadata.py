@@ -10,6 +10,9 @@ Properties of the model (`onnx.ModelProto.metadata_props`; in onnxruntime
 | `graphctx.assignment` | JSON: context argument -> value; null: left to each layer's default |
 | `graphctx.signature` | JSON: inputs, seed, context, outputs and state, with dtypes and shapes |
 
+What a program was loaded with, it is written with: the properties of that file, and its
+description as the doc string of the graph.
+
 Properties of a node: `graphctx.path`, the path of its layer call, and `graphctx.source`, the line
 that made it. Files older than format 10 have no such place; there they are the node's doc string.
 An initializer that is no weight has the doc string `constant`; a weight whose name in the file is
@@ -43,6 +46,8 @@ ASSIGNMENT = "graphctx.assignment"
 SIGNATURE = "graphctx.signature"
 PATH = "graphctx.path"
 SOURCE = "graphctx.source"
+OWN = "graphctx."
+DOCUMENTATION = "doc_string"
 CONSTANT = "constant"
 WEIGHT = "weight "
 
@@ -183,8 +188,10 @@ def annotate(model: ModelProto, graph: CallGraph, signature: Signature) -> None:
         (MODEL, graph.name),
         (ASSIGNMENT, assignment),
         (SIGNATURE, json.dumps(signature.as_json(), ensure_ascii=False)),
+        *((key, text) for key, text in graph.metadata.items() if key != DOCUMENTATION),
     ):
         model.metadata_props.add(key=key, value=_encodable(value))
+    model.graph.doc_string = graph.metadata.get(DOCUMENTATION, "")
     model.doc_string = _encodable(
         f"{graph.name}, compiled by graphctx {graphctx.__version__} with {graph.bound_text()}.\n"
         f"{signature.as_text()}"

@@ -16,7 +16,7 @@ from graphctx_onnx.importing.files import read
 def load(
     source: Any,
     *,
-    contexts: Mapping[str, Domain] | None = None,
+    contexts: Mapping[str, Domain | None] | None = None,
     inputs: Mapping[str, Any] | None = None,
 ) -> CallGraph:
     """Read a model: a path, bytes, or an `onnx.ModelProto`; see `graphctx.load`."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.context import REQUIRED, Domain, value_text
+from graphctx.context import REQUIRED, Domain, domain_of, value_text
 from graphctx.executor.evaluate import Evaluator
 from graphctx.graph import Call, Consumer, ContextArgument, Resolution, Value, live_nodes
 from graphctx.spec import TensorSpec, dtype_name
@@ -70,6 +70,20 @@ def argument_of(
     if not cases and found is not REQUIRED:
         cases = (found,)
     return ContextArgument(name, domain, found, cases, [Consumer(path, found)])
+
+
+def domain_of_dtype(dtype: np.dtype[Any], place: Place) -> Domain:
+    """The domain of an argument of which only the input's dtype is known.
+
+    Raises:
+        LoadError: it is not bool, integer or floating.
+    """
+    kinds = {"b": bool, "i": int, "u": int, "f": float}
+    if dtype.kind not in kinds:
+        raise place.error(
+            f"it is {dtype_name(dtype)}; name its values, with contexts={{name: Literal[...]}}"
+        )
+    return domain_of(kinds[dtype.kind])
 
 
 def tensor_of(argument: ContextArgument, spec: TensorSpec, make: Maker) -> Value:

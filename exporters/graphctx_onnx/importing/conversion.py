@@ -52,6 +52,7 @@ from graphctx_onnx.importing.structure import (
 )
 from graphctx_onnx.importing.tensors import Reader
 from graphctx_onnx.importing.upgrades import UPGRADES, upgraded
+from graphctx_onnx.metadata import DOCUMENTATION, OWN
 from graphctx_onnx.names import Names
 
 DEEPEST_LOOPS = 8
@@ -139,7 +140,7 @@ class Conversion:
     """
 
     def __init__(
-        self, source: Source, contexts: Mapping[str, Domain], inputs: Mapping[str, Any]
+        self, source: Source, contexts: Mapping[str, Domain | None], inputs: Mapping[str, Any]
     ) -> None:
         self.source = source
         self.place = source.place
@@ -151,7 +152,9 @@ class Conversion:
         self.own: Own | None = read_own(source.model)
         self.name = self.own.model if self.own else _root_name(self.proto.name or source.name)
         self.paths = Paths(self.name, own=self.own is not None)
-        self.contexts = {**(self.own.contexts if self.own else {}), **contexts}
+        own_contexts = self.own.contexts if self.own else {}
+        self.contexts = {**contexts, **own_contexts}
+        self.contexts |= {name: domain for name, domain in contexts.items() if domain is not None}
         self.known = inputs
         self.weights = Names()
         self.calls: dict[str, int] = {}
@@ -185,9 +188,21 @@ class Conversion:
             bound=self.own.assignment if self.own else {},
             input_structure=Structure("tuple", (LEAF,) * len(inputs)),
             parameters=tuple(value.node.name for value in inputs),
+            metadata=self._metadata(),
         )
         roots = [*returns.values, *(v for _, v in returns.state.values()), *inputs]
         return graph.replace(nodes=tuple(live_nodes(roots)))
+
+    def _metadata(self) -> dict[str, str]:
+        """The properties of the file that are not graphctx's own, and its description."""
+        model = self.source.model
+        found = {
+            entry.key: entry.value
+            for entry in model.metadata_props
+            if not entry.key.startswith(OWN)
+        }
+        text = self.proto.doc_string or ("" if self.own else model.doc_string)
+        return {**found, DOCUMENTATION: text} if text else found
 
     def nodes(self, nodes: Sequence[tuple[int, NodeProto]], body: Body) -> None:
         """Read nodes, and put what they make into the scope."""
@@ -258,7 +273,9 @@ class Conversion:
 
     def _argument(self, name: str, spec: TensorSpec, default: Any) -> ContextArgument:
         named = self.own.arguments.get(name, name) if self.own else name
-        domain = self.contexts[name]
+        domain = self.contexts[name] or context_inputs.domain_of_dtype(
+            spec.dtype, self.place.inside(f"input {name!r}")
+        )
         return context_inputs.argument_of(named, domain, spec, default, self.name, self.place)
 
     def _require_inputs(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from onnx import ModelProto
 
-from graphctx.context import Domain, domain_of
+from graphctx.context import UNSET, Domain, domain_of
 from graphctx.errors import ExportError
 from graphctx_onnx.metadata import CONSTANT, VERSION, WEIGHT, read_metadata
 
@@ -71,7 +71,7 @@ def _own(
     state_inputs = {entry["input"]: entry["path"] for entry in states if entry["input"]}
     own = Own(
         model=name,
-        assignment=assignment,
+        assignment={n: UNSET if v is None else v for n, v in assignment.items()},
         inputs={},
         outputs={entry["name"]: entry["output"] for entry in signature["outputs"]},
         seed=signature["seed"],
