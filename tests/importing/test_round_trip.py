@@ -10,12 +10,20 @@ import pytest
 from graphctx_onnx.convert import convert
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from onnx import ModelProto
 
 import graphctx as gx
 from graphctx import Context, Layer, TensorSpec, nn, ops
+from graphctx.cli.models import load
+from graphctx.demo import DigitNet
 from graphctx.passes.check import check
+from graphctx.spec import evaluate
+from graphctx.tree import flatten
+from tests.docs.snippets import ROOT
 from tests.exporters import onnx_models as models
+from tests.importing.test_load import LINEAR
 from tests.random_models import build, recipes
+from tests.samples.test_cnn_models import small
 from tests.test_same_meaning import X, assignments, flat, trace
 
 
@@ -132,6 +140,71 @@ def test_sizes_of_inputs_are_expressions_again() -> None:
     program = gx.compile(gx.trace(Half(), TensorSpec((n * 2,)), TensorSpec((n, 2))))
     graph = read_back(program)
     assert [str(value.spec) for value in graph.inputs] == ["float32[2*n]", "float32[n, 2]"]
+
+
+SAMPLES = ("bert", "gpt2", "vit", "dropout_intensity", "dropout_variant", "dynamic_layers",
+           "first_model", "noise_injection")  # fmt: skip
+
+
+def feeds_of(program: gx.Program) -> dict[str, Any]:
+    """Random inputs; every size is 4."""
+    rng, found = np.random.default_rng(0), {}
+    for name, spec in program.inputs.items():
+        shape = [evaluate(dim, dict.fromkeys(spec.symbols, 4)) for dim in spec.shape]
+        is_float = spec.dtype.kind == "f"
+        array = rng.standard_normal(shape) if is_float else rng.integers(0, 2, shape)
+        found[name] = array.astype(spec.dtype)
+    return found
+
+
+def same_outputs(program: gx.Program) -> None:
+    """The file of a program gives its outputs, bit for bit."""
+    found = gx.compile(read_back(program))
+    feeds = feeds_of(program)
+    wanted, _ = flatten(program(**feeds, seed=3), lambda x: isinstance(x, np.ndarray))
+    for array, other in zip(found(**feeds, seed=3).values(), wanted, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_read_back(name: str) -> None:
+    graph = load(str(ROOT / "samples" / f"{name}.py")).graph
+    same_outputs(gx.compile(graph))
+    if "training" in graph.contexts:
+        same_outputs(gx.compile(graph, training=True))
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", ["resnet", "mobilenet"])
+def test_networks_for_images_read_back(name: str, training: bool) -> None:
+    _, graph = small(name)
+    size = {"batch": 4, "height": 36, "width": 36}
+    program = gx.compile(graph, training=training)
+    found = gx.compile(read_back(program))
+    x = np.random.default_rng(0).standard_normal((*size.values(), 3)).astype(np.float32)
+    wanted, _ = flatten(program(x), lambda x: isinstance(x, np.ndarray))
+    for array, other in zip(found(x).values(), wanted, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_demo_reads_back(training: bool) -> None:
+    spec = TensorSpec(("batch", 8, 8, 1), name="image")
+    same_outputs(gx.compile(gx.trace(DigitNet(), spec), training=training))
+
+
+def test_properties_and_descriptions_stay() -> None:
+    stored = ModelProto()
+    stored.CopyFrom(LINEAR)
+    stored.doc_string = "A linear model."
+    stored.metadata_props.add(key="license", value="Apache-2.0")
+    stored.metadata_props.add(key="graphctx.model", value="not this one")
+    graph = gx.load(stored)
+    assert graph.metadata == {"license": "Apache-2.0", "doc_string": "A linear model."}
+    written = convert(gx.compile(graph).graph).model
+    assert {"license", "graphctx.model"} <= {entry.key for entry in written.metadata_props}
+    assert written.graph.doc_string == "A linear model."
+    assert gx.load(written).metadata == graph.metadata
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
