@@ -30,7 +30,7 @@ from graphctx_onnx.importing.attributes import (
     read,
     resolved,
 )
-from graphctx_onnx.importing.dims import read_shape
+from graphctx_onnx.importing.dims import read_dim, read_shape
 from graphctx_onnx.importing.files import Source
 from graphctx_onnx.importing.functions import (
     defining_function,
@@ -305,6 +305,8 @@ class Conversion:
                 f"inputs= says {dtype_name(given.dtype)}, the file {dtype_name(dtype)}"
             )
         shape = given.shape if isinstance(given, TensorSpec) else given
+        if shape is not None and not self.own:
+            shape = tuple(read_dim(str(d), self._dim) if isinstance(d, Dim) else d for d in shape)
         if not tensor.HasField("shape"):
             if shape is None:
                 raise place.error(
