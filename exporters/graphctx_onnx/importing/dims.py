@@ -37,8 +37,10 @@ def read_shape(shape: TensorShapeProto, name: Callable[[str], Dim], where: str) 
             if dim.dim_value < -1:
                 raise ShapeError(f"{where}: axis {axis} has the size {dim.dim_value}")
             # Some tools write -1 for a size that varies.
-            found.append(Dim.unproven(f"{where}_dim_{axis}") if dim.dim_value < 0 else dim.dim_value)
-        elif dim.dim_param:
+            found.append(
+                Dim.unproven(f"{where}_dim_{axis}") if dim.dim_value < 0 else dim.dim_value
+            )
+        elif dim.dim_param.strip("?"):
             found.append(read_dim(dim.dim_param, name))
         else:
             found.append(Dim.unproven(f"{where}_dim_{axis}"))

@@ -62,9 +62,9 @@ def _dropout(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     """Passes its operand on, unless `training_mode` is true."""
     x, make = site.pending.required(0), site.make
     ratio, training = site.pending.operand(1), site.pending.operand(2)
-    off = training is None or (training.constant is not None and not training.constant.any())
+    inactive = training is None or (training.constant is not None and not training.constant.any())
     zero = ratio is not None and ratio.constant is not None and not ratio.constant.any()
-    if off or zero:
+    if inactive or zero:
         mask = make("ConstantOfShape", make("Shape", x), value=np.ones(1, bool))
         return [x, mask if any(site.pending.outputs[1:]) else None]
     rate = make.constant(np.asarray(0.5, np.float32)) if ratio is None else ratio
@@ -76,7 +76,17 @@ def _dropout(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     assert training is not None
     if training.constant is not None:
         return [dropped, kept]
-    return [make("Where", training, dropped, x), make("Or", make("Not", training), kept)]
+    if conversion.depth or not conversion.decided(training):
+        return [make("Where", training, dropped, x), make("Or", make("Not", training), kept)]
+    choice = choice_of(training, make)
+    all_kept = make("ConstantOfShape", make("Shape", x), value=np.ones(1, bool))
+    found = []
+    for on, off in ((dropped, x), (kept, all_kept)):
+        arms = [on if truth else off for truth in choice.cases.values()]
+        found.append(
+            make.builder.select(choice.selector, tuple(choice.cases), arms, make.call, make.source)
+        )
+    return found
 
 
 @handler("If")
@@ -139,6 +149,8 @@ def _loop(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     first: list[tuple[Any, Any]] = [((), np.dtype(np.int64)), ((), np.dtype(bool))]
     body, taken = _recorded(conversion, site, first, carried, (), start=1)
     leads = [None if v is None else scalar(v, site.make) for v in (trips, condition)]
+    if condition is None and not carried and not taken:
+        leads[1] = site.make.constant(np.asarray(True))  # operands at the end are not left out
     return _made(site, "Loop", [*leads, *carried, *taken], {"body": body, "carried": len(carried)})
 
 

@@ -133,7 +133,7 @@ def _require_signature(
     most = len(record.operand_names)
     missing = [n for n, v in zip(record.operand_names[: record.least], operands, strict=False)
                if v is None]  # fmt: skip
-    if len(operands) < record.least or missing:
+    if len(operands) < record.least or (missing and not record.variadic):
         wanted = ", ".join(record.operand_names[: record.least])
         raise LoadError(f"it needs {record.least} operands ({wanted}), got {len(operands)}")
     if len(operands) > most and not record.variadic:
