@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphctx.builder import Builder, content_key, hashable, rebuild
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import CallGraph, Contexts, Node, Returns, Value, live_nodes
 from graphctx.spec import Dim, Shape, dtype_name, same_dim, shape_text
 from graphctx.tree import LEAF, Structure
+
+if TYPE_CHECKING:
+    from graphctx.tensor import Recorder
 
 
 class Body:
@@ -133,6 +136,15 @@ def taken_by(node: Node, attribute: str) -> tuple[Value | None, ...]:
     return taken
 
 
+def bound_operands(node: Node, attribute: str) -> list[tuple[Value | None, Value]]:
+    """(operand, input) of a body: what the first run takes, as far as it is an operand."""
+    inputs = node.attrs[attribute].inputs
+    if node.name == "If":
+        return list(zip(taken_by(node, attribute), inputs, strict=True))
+    first = 2 if node.name == "Loop" else 0
+    return list(zip(node.operands[first:], inputs[first:], strict=True))
+
+
 def all_nodes(graph: CallGraph) -> Iterator[Node]:
     """The nodes of a graph, and of the bodies in it."""
     for node in graph.nodes:
@@ -216,7 +228,7 @@ def either_shape(a: Sequence[Any], b: Sequence[Any]) -> Shape:
 
 
 def record_body(
-    builder: Builder,
+    recorder: Recorder,
     first: Sequence[tuple[Shape, Any]],
     carried: Sequence[tuple[Shape, Any]],
     record: Callable[[list[Value]], Sequence[Value]],
@@ -227,7 +239,7 @@ def record_body(
     A size that changes from one run to the next is unknown in the body.
 
     Args:
-        builder: that records.
+        recorder: that records.
         first: shape and dtype of the inputs before those that are carried.
         carried: shape and dtype of what is carried, as it is at first.
         record: computes the body's outputs from its inputs; is called again where sizes change.
@@ -240,8 +252,9 @@ def record_body(
         ShapeError, DTypeError: what is carried on has another rank or dtype than at first.
     """
     while True:
-        with builder.scope() as scope:
+        with recorder.scope() as scope:
             inputs = [scope.input(shape, dtype) for shape, dtype in (*first, *carried)]
+            recorder.name_sizes(inputs)
             results = record(inputs)
         made = results[start : start + len(carried)]
         for index, ((shape, dtype), value) in enumerate(zip(carried, made, strict=True)):
@@ -254,13 +267,13 @@ def record_body(
         carried = wider
 
 
-def require_same_kind(shape: Sequence[Any], dtype: Any, made: Value, index: int) -> None:
+def require_same_kind(shape: Sequence[Any], dtype: Any, made: Any, index: int) -> None:
     """Raise unless what a body makes of a value has the value's dtype and rank.
 
     Raises:
         ShapeError, DTypeError: it has not.
     """
-    if made.dtype != dtype or made.rank != len(shape):
+    if made.dtype != dtype or len(made.shape) != len(shape):
         kind = DTypeError if made.dtype != dtype else ShapeError
         raise kind(
             f"value {index} that is carried is {dtype_name(dtype)}{shape_text(shape)} at first, "

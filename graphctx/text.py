@@ -156,6 +156,10 @@ def attr_text(value: Any) -> str:
         return f"[{', '.join(attr_text(item) for item in value)}]"
     if isinstance(value, np.dtype):
         return dtype_name(value)
+    if isinstance(value, Body):
+        rows = _body_rows("", value, (), "", lambda _: "")
+        digest = hashlib.blake2b("\n".join(text for text, _ in rows).encode(), digest_size=4)
+        return f"body({digest.hexdigest()})"
     if isinstance(value, (str, Dim)):
         return str(value)
     return repr(value)

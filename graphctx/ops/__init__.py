@@ -73,6 +73,8 @@ from graphctx.ops.attention import (
 )
 from graphctx.ops.control import (
     cond,
+    scan,
+    while_loop,
 )
 from graphctx.ops.creation import (
     arange,
@@ -418,6 +420,7 @@ __all__ = [
     "rotary_embedding",
     "round",
     "rsqrt",
+    "scan",
     "scatter_elements",
     "scatter_nd",
     "selu",
@@ -474,6 +477,7 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "where",
+    "while_loop",
     "with_recorder",
     "zeros",
     "zeros_like",

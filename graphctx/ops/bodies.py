@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.body import Body, as_number, either_shape, output_shape, require_same_kind
+from graphctx.body import Body, as_number, bodies_of, either_shape, output_shape, require_same_kind
 from graphctx.errors import DTypeError, ShapeError
-from graphctx.graph import Value
+from graphctx.graph import Node, Value
 from graphctx.ops.table import Inferred, normalize_axis, op
 from graphctx.spec import Dim, Shape, dtype_name, may_be_same, require_same_dim, shape_text
 
@@ -70,6 +70,15 @@ def _carry(initial: Value | None, body: Body, made: Value, index: int) -> Inferr
     return either_shape(initial.shape, output_shape(body, made)), initial.dtype
 
 
+def _work(body: Body) -> Any:
+    """Multiplications with additions in one run of a body."""
+    total: Any = 0
+    for node in body.graph.nodes:
+        if node.op is not None and node.op.multiply_adds is not None:
+            total = total + node.op.multiply_adds(node)
+    return total
+
+
 # -- If -------------------------------------------------------------------------------------------
 
 
@@ -95,7 +104,14 @@ def _infer_if(
     return _outputs(found)
 
 
-@op("If", since=11, infer=_infer_if)
+def _work_of_if(node: Node) -> Any:
+    """Of the branch that takes more; of both where sizes decide which that is."""
+    works = [_work(body) for body in bodies_of(node).values()]
+    symbolic = any(isinstance(work, Dim) for work in works)
+    return works[0] + works[1] if symbolic else max(works)
+
+
+@op("If", since=11, infer=_infer_if, multiply_adds=_work_of_if)
 def if_op(cond, *captures, then_branch, else_branch):  # type: ignore[no-untyped-def]
     """What one of two bodies makes; the other one does not run.
 
@@ -160,7 +176,14 @@ def _infer_loop(
     return _outputs(found)
 
 
-@op("Loop", since=11, infer=_infer_loop)
+def _work_of_loop(node: Node) -> Any:
+    """Of all iterations; of one where their number is not known."""
+    body = node.attrs["body"]
+    trips = trip_count(node.operands[0], node.operands[1], body)
+    return _work(body) * (1 if trips is None else trips)
+
+
+@op("Loop", since=11, infer=_infer_loop, multiply_adds=_work_of_loop)
 def loop_op(M, cond, *operands, body, carried):  # type: ignore[no-untyped-def]
     """Run a body until its condition fails, at most `M` times (None: no limit).
 
@@ -257,7 +280,13 @@ def _infer_scan(
     return _outputs(found)
 
 
-@op("Scan", since=11, infer=_infer_scan)
+def _work_of_scan(node: Node) -> Any:
+    first = node.operands[node.attrs["carried"]]
+    assert first is not None
+    return _work(node.attrs["body"]) * first.shape[(node.attrs.get("scan_input_axes") or (0,))[0]]
+
+
+@op("Scan", since=11, infer=_infer_scan, multiply_adds=_work_of_scan)
 def scan_op(  # type: ignore[no-untyped-def]
     *operands,
     body,

@@ -51,7 +51,7 @@ class Model:
 
         first = [((), INT), ((), BOOL)]
         carried = [(value.shape, value.dtype) for value in values]
-        body, taken = record_body(self.builder, first, carried, record, 1)
+        body, taken = record_body(self.recorder, first, carried, record, 1)
         operands = [self.recorder.value(limit), None, *values, *taken]
         made = self.builder.op(TABLE["Loop"], operands, {"body": body, "carried": len(values)})
         return tuple(map(self.tensor, made)) if len(made) > 1 else self.tensor(made[0])
