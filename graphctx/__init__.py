@@ -16,6 +16,7 @@ from graphctx.errors import (
     GraphctxError,
     InputError,
     LayerError,
+    LoadError,
     ShapeError,
     TraceError,
     VerificationError,
@@ -25,6 +26,7 @@ from graphctx.explain import explain, summary
 from graphctx.export import export
 from graphctx.graph import CallGraph
 from graphctx.layer import Layer, Variable
+from graphctx.load import load
 from graphctx.nn.functional import Input, Model
 from graphctx.passes import optimize
 from graphctx.passes.specialize import specialize
@@ -47,6 +49,7 @@ __all__ = [
     "InputError",
     "Layer",
     "LayerError",
+    "LoadError",
     "Model",
     "OptionalType",
     "Program",
@@ -64,6 +67,7 @@ __all__ = [
     "diff",
     "explain",
     "export",
+    "load",
     "load_weights",
     "nn",
     "ops",

@@ -172,7 +172,8 @@ class Builder:
         Raises:
             ShapeError, DTypeError: the operands do not fit; the message names the operator.
         """
-        attrs = {k: _settled(v) for k, v in attrs.items() if not _is_default(op, k, v)}
+        given = op.defaults
+        attrs = {k: _settled(v) for k, v in attrs.items() if k not in given or differs(given[k], v)}
         while operands and operands[-1] is None:  # an operand left out is not one that is None
             operands = operands[:-1]
         key = self.op_key(op, operands, attrs, call)
@@ -237,13 +238,11 @@ def _settled(value: Any) -> Any:
     return array
 
 
-def _is_default(op: Op, name: str, value: Any) -> bool:
-    if name not in op.defaults or isinstance(value, np.ndarray):
-        return False
-    default = op.defaults[name]
+def differs(default: Any, value: Any) -> bool:
+    """Whether an attribute is set; to NumPy None equals the dtype float64, and here it does not."""
     if default is None or value is None:
-        return default is value  # to NumPy, None is the dtype float64
-    return bool(default == value)
+        return default is not value
+    return isinstance(value, np.ndarray) or bool(default != value)
 
 
 def hashable(value: Any) -> Any:

@@ -50,6 +50,10 @@ class WeightsError(GraphctxError, ValueError):
     """Stored weights do not match the model's weights."""
 
 
+class LoadError(GraphctxError, ValueError):
+    """A file is damaged, or holds what graphctx has no meaning for; says where in it."""
+
+
 class ExportError(GraphctxError, RuntimeError):
     """A program cannot be written in the format asked for."""
 

@@ -371,6 +371,8 @@ class CallGraph:
         predicates: text of a predicate in the conditions of calls -> its value in the trace.
         frozen: variable -> the array it had when the graph was compiled; empty: variables are
             read as they are now.
+        metadata: what the file that the graph was loaded from says of itself: its properties, and
+            its description as `doc_string`.
     """
 
     name: str
@@ -385,6 +387,7 @@ class CallGraph:
     parameters: tuple[str, ...] = ()
     predicates: Mapping[str, Value] = field(default_factory=dict)
     frozen: Mapping[Any, np.ndarray[Any, Any]] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def array(self, node: Node) -> np.ndarray[Any, Any]:
         """The array of a constant, or of a weight as the graph has it."""

@@ -69,6 +69,18 @@ class Variable(ArrayOperators):
         self.name = name
         self.trainable = trainable
 
+    @classmethod
+    def sharing(cls, array: np.ndarray[Any, Any], name: str | None = None) -> Variable:
+        """A variable that has an array as it is, without a copy: of a file that is mapped, say.
+
+        Nobody may write to the array any more.
+        """
+        made = cls(np.empty(0, array.dtype), name=name)
+        made._value = array.view()
+        made._value.flags.writeable = False
+        made.shape = made._value.shape
+        return made
+
     def resolve(self) -> Any:
         """Return the array, or in a trace the tensor that stands for it."""
         frame = current.get()

@@ -1,4 +1,4 @@
-"""The ONNX exporter of graphctx: write programs as ONNX files and bundles, check and verify them.
+"""ONNX for graphctx: write programs as files and bundles, check, verify and read them.
 
 Importing this package is cheap; onnx and onnxruntime are imported when a name is first used.
 `Bundle`, and all of `graphctx_onnx.runtime`, needs NumPy and onnxruntime only.
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from graphctx_onnx.bundle.comparison import verify_bundle
     from graphctx_onnx.bundle.export import ExportedBundle, export_bundle
     from graphctx_onnx.bundle.pruning import Pruned, prune_bundle
-    from graphctx_onnx.entry import bundle_exporter, exporter
+    from graphctx_onnx.entry import bundle_exporter, exporter, importer
+    from graphctx_onnx.importing import load
     from graphctx_onnx.metadata import FileMetadata, read_metadata
     from graphctx_onnx.pipeline import Exported, export
     from graphctx_onnx.report import Report
@@ -33,6 +34,8 @@ _HOMES = {
     "export": "pipeline",
     "export_bundle": "bundle.export",
     "exporter": "entry",
+    "importer": "entry",
+    "load": "importing",
     "prune_bundle": "bundle.pruning",
     "read_metadata": "metadata",
     "verify": "verification",
@@ -51,6 +54,8 @@ __all__ = [
     "export",
     "export_bundle",
     "exporter",
+    "importer",
+    "load",
     "prune_bundle",
     "read_metadata",
     "verify",

@@ -285,14 +285,17 @@ class _Conversion:
                     leaves.append(node)
         sizes = {node: byte_size(node.output.shape, node.output.dtype) for node in leaves}
         self.data.plan(sizes.values())
-        for node in leaves:
+        for node in sorted(leaves, key=lambda node: node.kind == "constant"):  # their names last
             if node.kind == "weight":
                 name = self.names.get(node.output) or self.taken.claim(node.name)
             else:
                 user = users.get(node)
                 name = self.taken.claim(join(user.path if user else "", "constant"))
             self.names[node.output] = name
-            self.proto.initializer.append(self._initializer(node, name, sizes[node]))
+        for node in leaves:
+            proto = self._initializer(node, self.names[node.output], sizes[node])
+            metadata.annotate_initializer(proto, node)
+            self.proto.initializer.append(proto)
         for node in self.all_nodes:
             if node.kind == "constant":
                 self.names[node.output] = self.names[written[content_key(node.data)].output]

@@ -1,4 +1,7 @@
-"""What graphctx finds by its entry points (group `graphctx.exporters`): `onnx` and `bundle`."""
+"""What graphctx finds by its entry points.
+
+`onnx` and `bundle` of the group `graphctx.exporters`, `onnx` of the group `graphctx.importers`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
-from graphctx.errors import ExportError
+from graphctx.errors import ExportError, LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from graphctx.context import Domain
+    from graphctx.graph import CallGraph
     from graphctx_onnx.bundle.export import ExportedBundle
     from graphctx_onnx.bundle.pruning import Pruned
     from graphctx_onnx.pipeline import Exported
@@ -172,6 +177,37 @@ class BundleExporter:
             raise ExportError(str(error)) from error
 
 
+class OnnxImporter:
+    """Reads ONNX files; `gx.load` uses it.
+
+    Attributes:
+        name: of the format.
+        suffixes: of the files it reads.
+    """
+
+    name = "onnx"
+    suffixes = (".onnx",)
+
+    def takes(self, model: Any) -> bool:
+        """Whether it is an `onnx.ModelProto`, or the bytes of one."""
+        if isinstance(model, bytes):
+            return True
+        return type(model).__name__ == "ModelProto" and type(model).__module__.startswith("onnx")
+
+    def load(
+        self, source: Any, *, contexts: Mapping[str, Domain | None], inputs: Mapping[str, Any]
+    ) -> CallGraph:
+        """Read a model; see `graphctx.load`."""
+        if importlib.util.find_spec("onnx") is None:
+            raise LoadError(
+                "reading ONNX files needs onnx, which is not installed: "
+                "pip install 'graphctx[onnx]'"
+            )
+        from graphctx_onnx.importing import load
+
+        return load(source, contexts=contexts, inputs=inputs)
+
+
 def _require_onnx() -> None:
     """Say what to install where the libraries of the exporter are missing."""
     for name in ("onnx", "onnxruntime"):
@@ -184,3 +220,4 @@ def _require_onnx() -> None:
 
 exporter = OnnxExporter()
 bundle_exporter = BundleExporter()
+importer = OnnxImporter()

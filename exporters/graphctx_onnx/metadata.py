@@ -10,8 +10,13 @@ Properties of the model (`onnx.ModelProto.metadata_props`; in onnxruntime
 | `graphctx.assignment` | JSON: context argument -> value; null: left to each layer's default |
 | `graphctx.signature` | JSON: inputs, seed, context, outputs and state, with dtypes and shapes |
 
+What a program was loaded with, it is written with: the properties of that file, and its
+description as the doc string of the graph.
+
 Properties of a node: `graphctx.path`, the path of its layer call, and `graphctx.source`, the line
 that made it. Files older than format 10 have no such place; there they are the node's doc string.
+An initializer that is no weight has the doc string `constant`; a weight whose name in the file is
+not its path, `weight ` and its path.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 import graphctx
 from graphctx.context import UNSET
@@ -41,6 +46,10 @@ ASSIGNMENT = "graphctx.assignment"
 SIGNATURE = "graphctx.signature"
 PATH = "graphctx.path"
 SOURCE = "graphctx.source"
+OWN = "graphctx."
+DOCUMENTATION = "doc_string"
+CONSTANT = "constant"
+WEIGHT = "weight "
 
 
 @dataclass(frozen=True)
@@ -185,8 +194,10 @@ def annotate(model: ModelProto, graph: CallGraph, signature: Signature) -> None:
         (MODEL, graph.name),
         (ASSIGNMENT, assignment),
         (SIGNATURE, json.dumps(signature.as_json(), ensure_ascii=False)),
+        *((key, text) for key, text in graph.metadata.items() if key != DOCUMENTATION),
     ):
         model.metadata_props.add(key=key, value=_encodable(value))
+    model.graph.doc_string = graph.metadata.get(DOCUMENTATION, "")
     model.doc_string = _encodable(
         f"{graph.name}, compiled by graphctx {graphctx.__version__} with {graph.bound_text()}.\n"
         f"{signature.as_text()}"
@@ -207,6 +218,14 @@ def annotate_node(proto: NodeProto, node: Node, ir_version: int) -> None:
         proto.metadata_props.add(key=PATH, value=node.path)
     if node.source:
         proto.metadata_props.add(key=SOURCE, value=node.source)
+
+
+def annotate_initializer(proto: TensorProto, node: Node) -> None:
+    """Write what the name of a weight or constant does not say."""
+    if node.kind == "constant":
+        proto.doc_string = CONSTANT
+    elif proto.name != node.name:
+        proto.doc_string = WEIGHT + node.name
 
 
 @dataclass(frozen=True)

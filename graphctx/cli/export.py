@@ -1,9 +1,9 @@
-"""Commands that make and check files of other formats: `export`, `verify`."""
+"""Commands that make and check files of other formats: `export`, `specialize`, `verify`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from graphctx.cli.application import app
 from graphctx.cli.failure import UsageError
 from graphctx.context import value_text
 from graphctx.errors import listing
+
+if TYPE_CHECKING:
+    from graphctx.program import Program
 
 
 @app.command(rich_help_panel="Use a model")
@@ -32,13 +35,8 @@ def export(
         bool,
         typer.Option("--fold", help="In a bundle, weights of its own for each program, folded."),
     ] = False,
-    opset: Annotated[
-        int | None,
-        typer.Option(metavar="N", show_default=False, help="ONNX opset to write."),
-    ] = None,
-    verify: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Compare with onnxruntime.")
-    ] = True,
+    opset: options.Opset = None,
+    verify: options.Verify = True,
     size: options.Sizes = None,
     weights: options.Weights = None,
     inputs: options.Inputs = None,
@@ -51,16 +49,15 @@ def export(
 
     They are checked and verified; if the verification fails, nothing is written.
     """
-    import graphctx
     from graphctx.cli import bundle
     from graphctx.cli.models import load
-    from graphctx.cli.plain import plain
     from graphctx.export import exporter_for
 
     sizes = sizes_of(size)
     traced = load(
-        model, inputs=inputs, context=context, domains=domain, weights=weights, quiet=json
-    )
+        model, inputs=inputs, context=context, domains=domain, weights=weights, quiet=json,
+        open_names=runtime or (),
+    )  # fmt: skip
     if exporter_for(output).takes_graphs:
         bundle.write(
             traced,
@@ -80,7 +77,66 @@ def export(
             f"{'--assignment' if assignment else '--fold'} is for bundles: write to model.bundle; "
             f"for one context see --context"
         )
-    program = traced.program(runtime or ())
+    _write(
+        traced.program(runtime or ()), output, opset=opset, verify=verify, sizes=sizes, json=json,
+        no_progress=no_progress,
+    )  # fmt: skip
+
+
+@app.command(rich_help_panel="Use a model")
+def specialize(
+    model: options.Model,
+    values: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=VALUE...", show_default=False,
+            help="Context values to bind, such as use_cache_branch=false.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", show_default=False,
+            help="File to write; its suffix chooses the format: model.onnx.",
+        ),
+    ],
+    opset: options.Opset = None,
+    verify: options.Verify = True,
+    size: options.Sizes = None,
+    weights: options.Weights = None,
+    inputs: options.Inputs = None,
+    domain: options.Domains = None,
+    json: options.Json = False,
+    no_progress: options.NoProgress = False,
+    debug: options.Debug = False,
+) -> None:  # fmt: skip
+    """Bind context arguments and write what is left; the others stay open, as inputs of the file.
+
+    Of a file, the arguments are inputs: what depends on them is computed now, and branches not
+    taken leave nothing behind, no node and no weight.
+    """
+    from graphctx.cli.models import load
+    from graphctx.export import exporter_for
+
+    if exporter_for(output).takes_graphs:
+        raise UsageError(f"{output} holds many programs; to write a bundle see graphctx export")
+    sizes = sizes_of(size)
+    traced = load(model, inputs=inputs, context=values, domains=domain, weights=weights, quiet=json)
+    runtime = [name for name in traced.graph.contexts if name not in traced.context]
+    _write(
+        traced.program(runtime), output, opset=opset, verify=verify, sizes=sizes, json=json,
+        no_progress=no_progress,
+    )  # fmt: skip
+
+
+def _write(
+    program: Program, output: Path, *, opset: int | None, verify: bool,
+    sizes: dict[str, list[int]] | None, json: bool, no_progress: bool,
+) -> None:  # fmt: skip
+    """Write a program, and say what was written."""
+    import graphctx
+    from graphctx.cli.plain import plain
+
     with screen.progress(not no_progress and not json) as progress:
         written = graphctx.export(
             program, output, opset=opset, verify=verify, sizes=sizes, progress=progress
@@ -141,7 +197,10 @@ def verify(
     texts = pairs(context, "--context", "training=true")
     known = {name: str(value) for name, value in stored.items() if value is not None}
     both = [f"{name}={value}" for name, value in {**known, **texts}.items()]
-    traced = load(model, inputs=inputs, context=both, domains=domain, weights=weights, quiet=json)
+    traced = load(
+        model, inputs=inputs, context=both, domains=domain, weights=weights, quiet=json,
+        open_names=[name for name in runtime if name not in texts],
+    )  # fmt: skip
     program = traced.program([name for name in runtime if name not in texts])
     with screen.progress(not no_progress and not json) as progress:
         report = exporter.verify(file, program, sizes=sizes, progress=progress)

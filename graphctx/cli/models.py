@@ -22,6 +22,8 @@ from graphctx.context import seed
 from graphctx.errors import ContextError, DTypeError, ShapeError, listing, suggest
 from graphctx.graph import CallGraph
 from graphctx.layer import Layer
+from graphctx.load import is_file
+from graphctx.load import load as load_file
 from graphctx.program import Program, compile
 from graphctx.spec import TensorSpec
 from graphctx.trace import trace
@@ -37,12 +39,12 @@ class Traced:
     """A model as the command line asked for it.
 
     Attributes:
-        model: the root layer; its weights are built.
+        model: the root layer; its weights are built. None of a file that another tool wrote.
         graph: for all contexts.
         context: the values given, as Python values.
     """
 
-    model: Layer
+    model: Layer | None
     graph: CallGraph
     context: dict[str, Any]
 
@@ -59,17 +61,19 @@ def load(
     domains: Sequence[str] | None = None,
     weights: Path | None = None,
     fallback: Sequence[TensorSpec] | None = None,
+    open_names: Sequence[str] = (),
     quiet: bool = False,
 ) -> Traced:
-    """Load and trace a model.
+    """Load and trace a model, or read one that another tool wrote.
 
     Args:
-        reference: `file.py:name` or `module:name`.
+        reference: `file.py:name` or `module:name`; or a file such as `model.onnx`.
         inputs: texts of `--input`.
         context: texts of `--context`.
         domains: texts of `--domain`.
         weights: a safetensors file.
         fallback: the inputs, where neither `inputs` nor the model nor its file say what they are.
+        open_names: context arguments that are neither given nor bound, of a file.
         quiet: what the model's code prints goes to stderr, so that stdout holds JSON only.
 
     Raises:
@@ -77,6 +81,17 @@ def load(
         GraphctxError: the model cannot be traced.
     """
     texts = pairs(context, "--context", "training=true")
+    if is_file(reference):
+        if weights is not None:
+            raise UsageError(f"--weights is for models in Python: {reference} has its own")
+        kinds = _kinds(domains, [*texts, *open_names])
+        specs = [parse_spec(text) for text in inputs or ()]
+        if any(spec.name is None for spec in specs):
+            raise UsageError(f"--input names an input of {reference}: 'x=float32[batch,64]'")
+        graph = load_file(
+            reference, contexts=kinds, inputs={str(spec.name): spec for spec in specs}
+        )
+        return Traced(None, graph, context_of(graph, texts))
     with seed(INITIAL_SEED), redirect_stdout(sys.stderr) if quiet else nullcontext():
         model, module = find_model(reference)
         args, kwargs = _inputs(model, module, inputs or (), fallback, reference)
@@ -88,6 +103,24 @@ def load(
         model.load_weights(weights)
     return Traced(model, graph, context_of(graph, texts))
 
+
+def _kinds(domains: Sequence[str] | None, names: Iterable[str]) -> dict[str, Any]:
+    """The types of a file's context arguments: those that `--domain` says, else the inputs' own."""
+    found: dict[str, Any] = dict.fromkeys(names)
+    values: dict[str, list[str]] = {}
+    for name, text in _split(domains, "--domain", "use_cache=bool"):
+        values.setdefault(name, []).append(text)
+    for name, texts in values.items():
+        if len(texts) == 1 and texts[0] in _TYPES:
+            found[name] = _TYPES[texts[0]]
+        elif all(re.fullmatch(r"-?\d+", text) for text in texts):
+            found[name] = tuple(map(int, texts))
+        else:
+            found[name] = tuple(texts)
+    return found
+
+
+_TYPES = {"bool": bool, "int": int, "float": float}
 
 # -- finding the model ----------------------------------------------------------------------------
 

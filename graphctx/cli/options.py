@@ -12,9 +12,10 @@ from graphctx.cli.application import set_debug
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", show_default=False, help="The model: file.py:name or module:name."
+        metavar="MODEL", show_default=False,
+        help="The model: file.py:name, module:name, or a file such as model.onnx.",
     ),
-]
+]  # fmt: skip
 Inputs = Annotated[
     list[str] | None,
     typer.Option(
@@ -49,7 +50,8 @@ Domains = Annotated[
     list[str] | None,
     typer.Option(
         "--domain", metavar="NAME=VALUE", show_default=False,
-        help="A value to trace of an opaque argument; repeat it for each.",
+        help="A value to trace of an opaque argument; repeat it for each. Of a file: that an input "
+        "is a context argument, and its values or its type, such as use_cache=bool.",
     ),
 ]  # fmt: skip
 Weights = Annotated[
@@ -66,6 +68,10 @@ Sizes = Annotated[
         help="Sizes to try of a symbolic dimension, such as batch=1,8; repeat it for each.",
     ),
 ]  # fmt: skip
+Opset = Annotated[
+    int | None, typer.Option(metavar="N", show_default=False, help="ONNX opset to write.")
+]
+Verify = Annotated[bool, typer.Option("--verify/--no-verify", help="Compare with onnxruntime.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", callback=set_debug)

@@ -73,6 +73,8 @@ def weights(
     if names is not None and ":" not in names:
         raise UsageError(f"--names is written file.py:NAMES, got {names}")
     found = load(model, inputs=inputs, domains=domain, quiet=json).model
+    if found is None:
+        raise UsageError(f"{model} has its own weights; name a model in Python")
     with redirect_stdout(sys.stderr) if json else nullcontext():
         rules = None if names is None else find_object(names)[0]
     read = partial(load_weights, found, file, rules, layout=layout, ignore=ignore or ())

@@ -310,7 +310,8 @@ class Emitter:
         if not node.path or node.path == self.path:
             return ""
         self.path = node.path
-        return f"  # {node.path}"
+        # Of a file anybody may have written: a line end in a name must not end the comment.
+        return f"  # {node.path if node.path.isprintable() else ascii(node.path)}"
 
     def _chain(self, chain: Chain, index: int) -> list[Line]:
         """The lines of a chain: a call where its arrays are large, else its statements."""
@@ -450,7 +451,7 @@ def generate(
     used: set[str] = set()
 
     def parameter(name: str) -> str:
-        clean = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
+        clean = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
         text = f"i_{clean}"
         while text in used:
             text += "_"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.rules import (
     common,
@@ -235,11 +236,20 @@ def bitwise_invert(x: Any) -> Any:
     return np.invert(x)
 
 
+_SHIFTS = {"LEFT": "np_left_shift", "RIGHT": "np_right_shift"}
+
+
+def _infer_shift(x: Value, y: Value, *, direction: str) -> Inferred:
+    if direction not in _SHIFTS:
+        raise ShapeError(f"the direction is LEFT or RIGHT, got {direction!r}")
+    return _require_integers(x, y)
+
+
 def _inline_shift(node: Node) -> str:
-    return f"np_{node.attrs['direction'].lower()}_shift({{0}}, {{1}}, out={{out}})"
+    return f"{_SHIFTS[node.attrs['direction']]}({{0}}, {{1}}, out={{out}})"
 
 
-@op("BitShift", since=11, infer=_require_integers, promote=0, local=0, inline=_inline_shift)
+@op("BitShift", since=11, infer=_infer_shift, promote=0, local=0, inline=_inline_shift)
 def shift_op(x: Any, y: Any, *, direction: str) -> Any:
     """Bits moved up (`LEFT`) or down (`RIGHT`)."""
     return np.left_shift(x, y) if direction == "LEFT" else np.right_shift(x, y)
