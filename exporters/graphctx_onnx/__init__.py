@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from graphctx_onnx.pipeline import Exported, export
     from graphctx_onnx.report import Report
     from graphctx_onnx.runtime import Bundle
+    from graphctx_onnx.scoring import Scored, score
     from graphctx_onnx.verification import verify
 
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "FileMetadata": "metadata",
     "Pruned": "bundle.pruning",
     "Report": "report",
+    "Scored": "scoring",
     "add_contexts": "bundle.adding",
     "bundle_exporter": "entry",
     "export": "pipeline",
@@ -35,6 +37,7 @@ _HOMES = {
     "exporter": "entry",
     "prune_bundle": "bundle.pruning",
     "read_metadata": "metadata",
+    "score": "scoring",
     "verify": "verification",
     "verify_bundle": "bundle.comparison",
 }
@@ -46,6 +49,7 @@ __all__ = [
     "FileMetadata",
     "Pruned",
     "Report",
+    "Scored",
     "add_contexts",
     "bundle_exporter",
     "export",
@@ -53,6 +57,7 @@ __all__ = [
     "exporter",
     "prune_bundle",
     "read_metadata",
+    "score",
     "verify",
     "verify_bundle",
 ]

@@ -21,10 +21,11 @@ from graphctx.cli import describe
 from graphctx.cli import run
 from graphctx.cli import export
 from graphctx.cli import bundle
+from graphctx.cli import score
 from graphctx.cli import weights
 # isort: on
 
-__all__ = ["app", "bundle", "demo", "describe", "export", "main", "run", "weights"]
+__all__ = ["app", "bundle", "demo", "describe", "export", "main", "run", "score", "weights"]
 
 
 def main() -> None:
