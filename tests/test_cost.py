@@ -103,9 +103,9 @@ def test_as_text_and_as_data() -> None:
     assert text.startswith("n left to run time: 63 operators, 63 choices a run")
     assert "left open -> bound; 32 more classes are not compared" in text
     data = note.as_dict()
-    assert data["rows"][1] == {
-        "condition": "n=1",
-        "nodes": {"open": 1, "bound": 0},
+    assert data["rows"][2] == {
+        "condition": "n=2",
+        "nodes": {"open": 1, "bound": 1},
         "multiply_adds": {"open": 0, "bound": 0},
         "weight_bytes": {"open": 0, "bound": 0},
     }

@@ -82,6 +82,7 @@ def left(folder: Path) -> set[str]:
 @pytest.mark.parametrize("kind", ["npy", "npz", "parquet", "zarr"])
 def test_formats(kind: str, tmp_path: Path) -> None:
     x = rows(50)
+    x[3, 1], x[4, 2] = np.nan, np.inf
     source, target = write(kind, tmp_path, x)
     outputs = ["logits"] if kind == "npy" else None
     done = score(stored("plain"), source, target, outputs=outputs, memory=SMALL, workers=2, gain=2)
@@ -106,6 +107,37 @@ def test_numpy_files_of_all_layouts(tmp_path: Path) -> None:
         np.save(source, stored_array)
         score(stored("plain"), source, target, cast=name == "double", block_rows=3)
         np.testing.assert_allclose(read(target, "logits"), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("format", [2, 3])
+def test_a_zarr_array_of_either_format(format: Any, tmp_path: Path) -> None:
+    x = rows(20)
+    source, target = tmp_path / "in.zarr", tmp_path / "out.zarr"
+    zarr.create_array(source, data=x, chunks=(3, 2), zarr_format=format)
+    target.touch()
+    score(stored("plain"), source, target, overwrite=True, memory=SMALL)
+    made: Any = zarr.open_group(target, mode="r")
+    assert made.metadata.zarr_format == format
+    expected = loaded("plain").run({"x": x})
+    np.testing.assert_allclose(made["pairs"][:], expected["pairs"], rtol=1e-5, atol=1e-6)
+
+
+def test_kept_columns_of_any_type(tmp_path: Path) -> None:
+    """Categories differ between row groups; times, structs and missing values stay."""
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    names = [f"name {n}" if n % 3 else None for n in range(20)]
+    kept = {
+        "category": pa.array(names).dictionary_encode(),
+        "time": pa.array(range(20), pa.timestamp("us", "UTC")),
+        "both": pa.array([{"a": n, "b": [str(n)]} for n in range(20)]),
+    }
+    x = pa.FixedSizeListArray.from_arrays(pa.array(rows(20).ravel()), 4)
+    pq.write_table(pa.table({"x": x, **kept}), source, row_group_size=6)
+    score(stored("plain"), source, target, keep=["*"], block_rows=4)
+    made = pq.read_table(target)
+    assert made.column_names == ["x", *kept, "logits", "pairs"]
+    for name, column in kept.items():
+        assert made[name].to_pylist() == column.to_pylist()
 
 
 def test_columns_of_all_kinds(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class ParquetSource:
                         f"{file}: column {name!r} is {there}, in {self._files[0]} it is "
                         f"{schema.field(name).type}"
                     )
-        self.kept = pa.schema([schema.field(name) for name in self._keep])
+        self.kept = pa.schema([(name, _plain(schema.field(name).type)) for name in self._keep])
         self._groups: list[list[int]] = []
         self._starts = [0]
         for footer in footers:
@@ -130,7 +130,8 @@ class ParquetSource:
                         f"the first row"
                     )
                 arrays[field.name] = converted(whole, field, where)
-            yield Batch(first, arrays, record.select(self._keep) if self._keep else None)
+            kept = [record.column(name).cast(self.kept.field(name).type) for name in self._keep]
+            yield Batch(first, arrays, pa.record_batch(kept, self.kept) if kept else None)
 
     def _records(self, start: int, stop: int, rows: int) -> Iterator[tuple[int, pa.RecordBatch]]:
         """(number of the first row, the columns needed) of rows, in order."""
@@ -224,6 +225,11 @@ def _field(
 
 def _dtype(array: Any) -> str:
     return "string" if array.dtype == object else str(array.dtype)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type that a column is kept in: dictionaries of values may differ between row groups."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _array(column: pa.Array, where: str) -> Any:

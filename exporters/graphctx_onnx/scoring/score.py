@@ -128,6 +128,8 @@ def score(
     """
     started = time.perf_counter()
     path, place = Path(source), Path(target)
+    if scheduler is not None:
+        path = Path(os.path.abspath(path))  # workers are in folders of their own
     _check_options(block_rows=block_rows, segment=segment, memory=memory, workers=workers)
     kind = _kind(path, place, keep)
     check_target(place, path, overwrite=overwrite)

@@ -153,8 +153,8 @@ class Workplace:
     def commit(self, made: Path) -> None:
         """Put the finished output in its place."""
         aside = self.folder / "replaced"
-        if self.target.is_dir() and not self.target.is_symlink():
-            os.rename(self.target, aside)
+        if self.target.exists() and (self.target.is_dir() or made.is_dir()):
+            os.rename(self.target, aside)  # a folder does not take another's place
         try:
             os.replace(made, self.target)
         except BaseException:
