@@ -10,7 +10,7 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.graph import Call, CallGraph, ContextArgument, Node, Value, map_outcome
-from graphctx.spec import Shape, TensorSpec, as_dtype, same_shape
+from graphctx.spec import Shape, TensorSpec, as_dtype, joined_shape
 
 if TYPE_CHECKING:
     from graphctx.ops.table import Op
@@ -143,9 +143,12 @@ class Builder:
         first = arms[0]
         if all(arm is first for arm in arms):
             return first
+        shape: Shape = first.shape
         for arm in arms[1:]:
-            if arm.dtype != first.dtype or not same_shape(arm.shape, first.shape):
+            joined = joined_shape(shape, arm.shape)
+            if arm.dtype != first.dtype or joined is None:
                 raise ShapeError(f"select of {first.spec} and {arm.spec}")
+            shape = joined
         key = ("select", (id(selector), *map(id, arms)), hashable(tuple(cases)))
         made = self._made.get(key)
         if made is None:
@@ -153,7 +156,7 @@ class Builder:
                 "select", "select", (selector, *arms), {"cases": tuple(cases)},
                 call=call, source=source,
             )  # fmt: skip
-            made = self._add(key, node, [(first.shape, first.dtype)])
+            made = self._add(key, node, [(shape, first.dtype)])
         return made.output
 
 

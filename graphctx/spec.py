@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,20 @@ Atom = Any
 Monomial = tuple[tuple[Atom, int], ...]  # ((atom, power), ...), sorted by text
 
 
+class Unproven(str):
+    """Name of a size that may turn out to be any number, that of another dimension too.
+
+    A size that a trace is given by name is told apart from all others, and what needs two of them
+    to be equal is an error. Of a size that data decides (`?3`), or that a file only names, too
+    little is known for that: such a dimension goes with every other, and the run finds out.
+    """
+
+    __slots__ = ()
+
+
+_unknown_sizes = itertools.count(1)
+
+
 class Dim:
     """A symbolic dimension: a polynomial with integer coefficients over named sizes.
 
@@ -24,9 +39,10 @@ class Dim:
     side would silently be wrong for the other.
     """
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_hash", "doubt", "terms")
 
     terms: tuple[tuple[Monomial, int], ...]
+    doubt: int  # 0: all sizes in it are told apart, 1: one is `Unproven`, 2: one is unknown
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name.replace(".", "_").isidentifier():
@@ -34,9 +50,23 @@ class Dim:
                 f"a symbolic dimension is named like a Python identifier, got {name!r}"
             )
         self.terms = ((((name, 1),), 1),)
+        self.doubt = 0
         self._hash = hash(self.terms)
 
     # -- construction -------------------------------------------------------------------------
+
+    @staticmethod
+    def unknown() -> Dim:
+        """A new dimension whose size only data decides, as that of what a search finds."""
+        return Dim.unproven(f"?{next(_unknown_sizes)}")
+
+    @staticmethod
+    def unproven(name: str) -> Dim:
+        """A dimension that a file names: equal names are equal sizes, others may be; any text."""
+        terms: Mapping[Monomial, int] = {((Unproven(name), 1),): 1}
+        made = Dim._make(terms)
+        assert isinstance(made, Dim)
+        return made
 
     @staticmethod
     def _make(terms: Mapping[Monomial, int]) -> DimLike:
@@ -47,6 +77,7 @@ class Dim:
             return kept[0][1]
         dim = object.__new__(Dim)
         dim.terms = tuple(kept)
+        dim.doubt = max(_doubt(atom) for monomial, _ in kept for atom, _ in monomial)
         dim._hash = hash(dim.terms)
         return dim
 
@@ -183,6 +214,11 @@ class Dim:
     # -- use ----------------------------------------------------------------------------------
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether a size in it is known only when data is."""
+        return self.doubt == 2
+
+    @property
     def symbols(self) -> frozenset[str]:
         """Names of the sizes this expression depends on."""
         found: set[str] = set()
@@ -235,6 +271,12 @@ Shape = tuple[DimLike, ...]
 
 def _terms(value: Any) -> Iterable[tuple[Monomial, int]]:
     return value.terms if isinstance(value, Dim) else (((), int(value)),)
+
+
+def _doubt(atom: Atom) -> int:
+    if isinstance(atom, str):
+        return (1 + atom.startswith("?")) if isinstance(atom, Unproven) else 0
+    return max(dim.doubt if isinstance(dim, Dim) else 0 for dim in atom[1:])
 
 
 def _atom_text(atom: Atom) -> str:
@@ -310,6 +352,18 @@ def same_dim(a: DimLike, b: DimLike) -> bool:
     return a == b
 
 
+def may_be_same(a: DimLike, b: DimLike) -> bool:
+    """Whether two dimensions are provably equal, or one of them is not proven; never raises."""
+    return same_dim(a, b) or any(isinstance(dim, Dim) and dim.doubt for dim in (a, b))
+
+
+def joined_shape(a: Sequence[DimLike], b: Sequence[DimLike]) -> Shape | None:
+    """The shape of what has one shape or the other; None where they do not go together."""
+    if len(a) != len(b) or not all(map(may_be_same, a, b)):
+        return None
+    return tuple(x if same_dim(x, y) else Dim.unknown() for x, y in zip(a, b, strict=True))
+
+
 def same_shape(a: Sequence[DimLike], b: Sequence[DimLike]) -> bool:
     """Whether two shapes are provably equal; never raises."""
     return len(a) == len(b) and all(map(same_dim, a, b))
@@ -341,7 +395,10 @@ def broadcast_dims(a: DimLike, b: DimLike) -> DimLike | None:
         return a
     if not isinstance(a, Dim) and a == 1:
         return b
-    return None
+    if not may_be_same(a, b):
+        return None
+    # One of them may be 1, so that only a number tells the result.
+    return next((dim for dim in (a, b) if not isinstance(dim, Dim)), Dim.unknown())
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
@@ -373,10 +430,10 @@ def _same_name_hint(a: DimLike, b: DimLike) -> str:
 
 
 def require_same_dim(a: DimLike, b: DimLike, what: str) -> DimLike:
-    """Return the dimension if both are provably equal, else raise `ShapeError` naming `what`."""
-    if not same_dim(a, b):
+    """Return the dimension if both are, or may be, equal; else raise `ShapeError` naming `what`."""
+    if not may_be_same(a, b):
         raise ShapeError(f"{what}: {a} against {b}{_same_name_hint(a, b)}")
-    return a
+    return min(a, b, key=lambda dim: dim.doubt if isinstance(dim, Dim) else -1)
 
 
 def shape_text(shape: Sequence[DimLike]) -> str:

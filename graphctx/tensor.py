@@ -615,6 +615,10 @@ class Recorder:
                 error.args = (f"{where()}{error.args[0]} ({source})", *error.args[1:])
                 error._located = True  # type: ignore[attr-defined]
             raise
+        for value in outputs:
+            for axis, dim in enumerate(value.shape):
+                if isinstance(dim, Dim) and dim.is_unknown and str(dim) in dim.symbols:
+                    self.symbols.setdefault(str(dim), (value, axis))
         if len(outputs) == 1:
             return Tensor(outputs[0], self)
         return tuple(Tensor(value, self) for value in outputs)

@@ -65,7 +65,7 @@ from graphctx.paths import (
     grow,
     restrict,
 )
-from graphctx.spec import Dim, TensorSpec, same_shape
+from graphctx.spec import Dim, TensorSpec, joined_shape, same_shape
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, where
 from graphctx.text import expression_text
 from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
@@ -527,7 +527,7 @@ class Tracer(Recorder):
         ]
         weak = {isinstance(item, Tensor) and item.weak for item in items}
         for arm in arms[1:]:
-            if arm.dtype != arms[0].dtype or not same_shape(arm.shape, arms[0].shape):
+            if arm.dtype != arms[0].dtype or joined_shape(arm.shape, arms[0].shape) is None:
                 raise Unmergeable(decision)
         if len(weak) > 1:
             raise Unmergeable(decision)

@@ -90,7 +90,7 @@ def tensor(name: str, array: np.ndarray[Any, Any], where: str) -> TensorProto:
 
 
 def value_info(name: str, shape: Sequence[Any], dtype: Any, where: str) -> ValueInfoProto:
-    """Name, element type and shape of a value; symbolic dimensions by their text."""
+    """Name, element type and shape of a value: sizes as numbers, as text, or unknown ones empty."""
     info = ValueInfoProto()
     info.name = name
     tensor_type = info.type.tensor_type
@@ -98,10 +98,10 @@ def value_info(name: str, shape: Sequence[Any], dtype: Any, where: str) -> Value
     tensor_type.shape.CopyFrom(TensorShapeProto())
     for dim in shape:
         entry = tensor_type.shape.dim.add()
-        if isinstance(dim, Dim):
-            entry.dim_param = str(dim)
-        else:
+        if not isinstance(dim, Dim):
             entry.dim_value = int(dim)
+        elif not dim.is_unknown:
+            entry.dim_param = str(dim)
     return info
 
 

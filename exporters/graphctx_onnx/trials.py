@@ -101,7 +101,7 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
         for node in graph.nodes
         for value in node.outputs
         for dim in value.shape
-        if isinstance(dim, Dim)
+        if isinstance(dim, Dim) and not dim.is_unknown
     }
     grown = dict(sizes)
     for multiple in MULTIPLES:

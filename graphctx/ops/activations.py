@@ -42,7 +42,7 @@ from graphctx.ops.table import (
     op,
     require_kind,
 )
-from graphctx.spec import broadcast_shapes, same_shape, shape_text
+from graphctx.spec import broadcast_shapes, joined_shape, shape_text
 
 
 @functools.lru_cache(maxsize=256)
@@ -78,7 +78,7 @@ def leaky_relu(x: Any, *, alpha: float = 0.01) -> Any:
 def _infer_prelu(x: Value, slope: Value) -> Inferred:
     require_kind(x, "iuf", "a numeric dtype")
     common_dtype((x, slope))
-    if not same_shape(broadcast_shapes(x.shape, slope.shape), x.shape):
+    if joined_shape(broadcast_shapes(x.shape, slope.shape), x.shape) is None:
         raise ShapeError(
             f"slope {shape_text(slope.shape)} does not broadcast to x {shape_text(x.shape)}"
         )

@@ -27,6 +27,7 @@ from graphctx.spec import (
     DimLike,
     Shape,
     as_dtype,
+    may_be_same,
     require_same_dim,
     same_dim,
     shape_text,
@@ -180,7 +181,7 @@ def _check_mask(mask: Value, scores: Shape) -> None:
     for axis, dim in enumerate(reversed(mask.shape) if fits else ()):
         wanted = scores[3 - axis]
         shorter = axis == 0 and isinstance(dim, int) and isinstance(wanted, int) and dim < wanted
-        fits = fits and (same_dim(dim, wanted) or shorter or (axis > 0 and same_dim(dim, 1)))
+        fits = fits and (may_be_same(dim, wanted) or shorter or (axis > 0 and same_dim(dim, 1)))
     if not fits:
         raise ShapeError(
             f"attn_mask {shape_text(mask.shape)} does not broadcast to the scores "

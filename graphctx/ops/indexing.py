@@ -38,9 +38,9 @@ from graphctx.spec import (
     Dim,
     DimLike,
     broadcast_shapes,
+    joined_shape,
     require_same_dim,
     same_dim,
-    same_shape,
     shape_text,
 )
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, where
@@ -68,6 +68,8 @@ def _python_slice(size: int, start: int, stop: int, step: int) -> slice:
 def _slice_length(size: DimLike, start: Any, stop: Any, step: int) -> DimLike:
     """How many elements a slice takes of an axis.
 
+    A size of which little is known may lie below a bound, so that only all of it is told.
+
     Raises:
         ShapeError: that depends on the value of a symbolic size.
     """
@@ -75,6 +77,12 @@ def _slice_length(size: DimLike, start: Any, stop: Any, step: int) -> DimLike:
         raise ShapeError("the step of a slice is not 0")
     if not any(isinstance(bound, Dim) for bound in (size, start, stop)):
         return len(range(*_python_slice(int(size), start, stop, step).indices(int(size))))
+    if any(isinstance(bound, Dim) and bound.doubt for bound in (size, start, stop)):
+        first, end = (start, stop) if step > 0 else (stop, start)
+        numbers = isinstance(first, int) and isinstance(end, int)
+        whole = numbers and abs(step) == 1 and (first == 0 or first <= -BEYOND)
+        whole = whole and (end >= BEYOND or (step < 0 and end == -1))
+        return size if whole else Dim.unknown()
     low, high = (0, size) if step > 0 else (-1, size - 1)
 
     def place(bound: Any, least: DimLike) -> Any:
@@ -309,7 +317,7 @@ def _infer_scatter_elements(
 ) -> Inferred:
     _infer_gather_elements(data, indices, axis=axis)
     _check_reduction(data, updates, reduction)
-    if not same_shape(updates.shape, indices.shape):
+    if joined_shape(updates.shape, indices.shape) is None:
         raise ShapeError("updates and indices need one shape")
     return data.shape, data.dtype
 
@@ -330,7 +338,7 @@ def _infer_scatter_nd(
 ) -> Inferred:
     _check_reduction(data, updates, reduction)
     shape = (*indices.shape[:-1], *_nd_shape(data, indices))
-    if not same_shape(updates.shape, shape):
+    if joined_shape(updates.shape, shape) is None:
         raise ShapeError(f"updates need the shape {shape_text(shape)}")
     return data.shape, data.dtype
 

@@ -20,8 +20,8 @@ from graphctx.spec import (
     DimLike,
     broadcast_dims,
     broadcast_shapes,
+    joined_shape,
     require_same_dim,
-    same_shape,
     shape_text,
     size_of,
 )
@@ -93,9 +93,8 @@ def _infer_gemm(
     rows, inner = reversed(a.shape) if transA else a.shape
     other, columns = reversed(b.shape) if transB else b.shape
     require_same_dim(inner, other, "the inner dimensions differ")
-    if c is not None and not same_shape(
-        broadcast_shapes(c.shape, (rows, columns)), (rows, columns)
-    ):
+    target = (rows, columns)
+    if c is not None and joined_shape(broadcast_shapes(c.shape, target), target) is None:
         raise ShapeError(
             f"c {shape_text(c.shape)} does not broadcast to {shape_text((rows, columns))}"
         )

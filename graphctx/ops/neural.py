@@ -22,7 +22,16 @@ from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.rules import half_in_single
 from graphctx.ops.table import Inferred, common_dtype, op, require_kind
-from graphctx.spec import Dim, DimLike, Shape, require_same_dim, same_dim, shape_text, size_of
+from graphctx.spec import (
+    Dim,
+    DimLike,
+    Shape,
+    may_be_same,
+    require_same_dim,
+    same_dim,
+    shape_text,
+    size_of,
+)
 
 Ints = Sequence[int] | None
 Pair = tuple[int, int]
@@ -297,7 +306,7 @@ def _infer_conv(
 ) -> Inferred:  # fmt: skip
     _check_kernel(X, W, B, group, 0)
     channels, depth, outputs = X.shape[1], W.shape[1], W.shape[0]
-    if not same_dim(channels, depth * group):
+    if not may_be_same(channels, depth * group):
         raise ShapeError(
             f"channels of the input ({channels}) must be channels of the kernel ({depth}) times "
             f"group ({group})"
@@ -545,7 +554,7 @@ def _infer_conv_transpose(
     strides: Ints = None,
 ) -> Inferred:  # fmt: skip
     _check_kernel(X, W, B, group, 1)
-    if not same_dim(X.shape[1], W.shape[0]):
+    if not may_be_same(X.shape[1], W.shape[0]):
         raise ShapeError(
             f"channels of the input ({X.shape[1]}) must be the first size of the kernel "
             f"({W.shape[0]})"

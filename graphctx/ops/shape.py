@@ -31,6 +31,7 @@ from graphctx.spec import (
     DimLike,
     Shape,
     broadcast_shapes,
+    may_be_same,
     require_same_dim,
     same_dim,
     same_shape,
@@ -99,13 +100,17 @@ def shape_operand(recorder: Recorder | None, entries: Sequence[Any]) -> Any:
 
 
 def known_dims(value: Value | None, what: str) -> tuple[Any, ...]:
-    """The elements of an integer operand, which may be symbolic dimensions.
+    """The elements of an integer operand, which may be symbolic or unknown dimensions.
 
     Raises:
-        ShapeError: they depend on data.
+        ShapeError: not even their number is known.
     """
     if value is not None and value.dims is not None:
         return value.dims
+    if value is not None and value.constant is None and value.rank == 1:
+        [count] = value.shape
+        if not isinstance(count, Dim):
+            return tuple(Dim.unknown() for _ in range(count))
     return constant_ints(value, what)
 
 
@@ -154,7 +159,7 @@ def reshaped(shape: Shape, target: Sequence[Any], allowzero: int = 0) -> Shape:
     known = size_of([dim for axis, dim in enumerate(dims) if axis not in copied])
     what = f"{shape_text(shape)} ({size_of(shape)} elements)"
     if hole is None:
-        if not same_dim(total, known):
+        if not may_be_same(total, known):
             proof = isinstance(total, Dim) or isinstance(known, Dim)
             raise ShapeError(
                 f"{what} {'cannot be proven to' if proof else 'does not'} fit the shape "
@@ -278,7 +283,7 @@ def _infer_squeeze(data: Value, axes: Value | None = None) -> Inferred:
     else:
         drop = normalize_axes(constant_ints(axes, "the axes"), data.rank)
     for axis in drop:
-        if not same_dim(data.shape[axis], 1):
+        if not may_be_same(data.shape[axis], 1):
             raise ShapeError(f"axis {axis} of size {data.shape[axis]} is not 1")
     return tuple(d for i, d in enumerate(data.shape) if i not in drop), data.dtype
 

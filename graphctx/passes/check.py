@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphctx.errors import GraphctxError
 from graphctx.graph import CallGraph, Node, Value, outcome_values
-from graphctx.spec import dtype_name, same_dim, same_shape, shape_text
+from graphctx.spec import dtype_name, joined_shape, may_be_same, shape_text
 
 LEAVES = frozenset({"input", "context", "weight", "constant"})
 
@@ -79,7 +79,7 @@ def _check_op(graph: CallGraph, node: Node) -> None:
     if len(inferred) != len(node.outputs):
         raise _broken(graph, node, f"has {len(node.outputs)} outputs, not {len(inferred)}")
     for value, (shape, dtype) in zip(node.outputs, inferred, strict=True):
-        if value.dtype != dtype or not same_shape(value.shape, shape):
+        if value.dtype != dtype or joined_shape(value.shape, shape) is None:
             now = f"{dtype_name(dtype)}{shape_text(shape)}"
             raise _broken(graph, node, f"is recorded as {value.spec}, but inference gives {now}")
     if node.op.content is not None:
@@ -89,7 +89,7 @@ def _check_op(graph: CallGraph, node: Node) -> None:
         recorded, known = node.output.dims, twin.output.dims
         agree = (recorded is None) == (known is None)
         if recorded is not None and known is not None:
-            agree = len(recorded) == len(known) and all(map(same_dim, recorded, known))
+            agree = len(recorded) == len(known) and all(map(may_be_same, recorded, known))
         if not agree:
             raise _broken(graph, node, f"has the elements {recorded}, but inference gives {known}")
 
@@ -99,7 +99,7 @@ def _check_select(graph: CallGraph, node: Node) -> None:
     if len(node.operands) != len(cases) + 1 or None in node.operands:
         raise _broken(graph, node, f"has {len(node.operands) - 1} arms for {len(cases)} cases")
     for _, arm in node.arms():
-        if arm.dtype != node.output.dtype or not same_shape(arm.shape, node.output.shape):
+        if arm.dtype != node.output.dtype or joined_shape(arm.shape, node.output.shape) is None:
             raise _broken(graph, node, f"is {node.output.spec}, but has the arm {arm.spec}")
 
 
