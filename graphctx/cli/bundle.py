@@ -310,9 +310,10 @@ def value_of(argument: Any, text: str) -> Any:
     """The value that a text stands for; the text itself, for the bundle to refuse in words."""
     if argument is None:
         return text
+    if argument.type == "bool":
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     for value in argument.values:
-        known = (value_text(value), value_text(value).lower() if value in (True, False) else None)
-        if text in known:
+        if text == value_text(value):
             return value
     if not argument.values:
         with contextlib.suppress(ValueError):
