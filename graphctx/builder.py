@@ -10,7 +10,15 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.graph import Call, CallGraph, ContextArgument, Node, Value, map_outcome
-from graphctx.spec import Shape, TensorSpec, as_dtype, joined_shape
+from graphctx.spec import (
+    Shape,
+    TensorSpec,
+    as_dtype,
+    dtype_name,
+    is_extended,
+    joined_shape,
+    kind_of,
+)
 
 if TYPE_CHECKING:
     from graphctx.ops.table import Op
@@ -89,7 +97,7 @@ class Builder:
             node = Node("constant", "constant", call=call, data=array)
             node.key = key
             made = self._add(key, node, [(array.shape, array.dtype)])
-            if array.ndim <= 1 and array.dtype.kind in "iu" and array.size <= 64:
+            if array.ndim <= 1 and kind_of(array.dtype) in "iu" and array.size <= 64:
                 made.output.dims = tuple(int(v) for v in array.reshape(-1))
         return made.output
 
@@ -224,7 +232,9 @@ def constant_key(array: np.ndarray[Any, Any]) -> Any:
     data = array.tobytes()
     if len(data) > 256:
         data = hashlib.blake2b(data, digest_size=20).digest()
-    return ("constant", array.dtype.str, array.shape, data, array.flags.c_contiguous)
+    # Those of ml_dtypes have no code of their own: every float of 8 bits is "<V1".
+    code = dtype_name(array.dtype) if is_extended(array.dtype) else array.dtype.str
+    return ("constant", code, array.shape, data, array.flags.c_contiguous)
 
 
 def rewrite(

@@ -36,7 +36,7 @@ from graphctx.context import (
 )
 from graphctx.errors import ContextError, LayerError, TraceError, listing
 from graphctx.initializers import initialize
-from graphctx.spec import Dim, as_dtype, dtype_name, shape_text
+from graphctx.spec import Dim, as_dtype, dtype_name, kind_of, shape_text
 from graphctx.tensor import ArrayOperators, Tensor
 from graphctx.tree import any_leaf, map_leaves
 
@@ -61,7 +61,7 @@ class Variable(ArrayOperators):
     ) -> None:
         array = np.asarray(value)
         if dtype is None and not isinstance(value, (np.ndarray, np.generic)):
-            dtype = "float32" if array.dtype.kind == "f" else array.dtype
+            dtype = "float32" if kind_of(array.dtype) == "f" else array.dtype
         self.dtype = as_dtype(array.dtype if dtype is None else dtype)
         self._value = np.array(array, dtype=self.dtype, order="C")
         self._value.flags.writeable = False

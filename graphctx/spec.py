@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -459,27 +460,119 @@ def as_dim(value: Any) -> DimLike:
 
 _KINDS = frozenset("biufc")
 
+EXTENDED: Mapping[str, tuple[str, int, str]] = {
+    "bfloat16": ("f", 16, "bfloat16"),
+    "float8_e4m3fn": ("f", 8, "float8_e4m3fn"),
+    "float8_e4m3fnuz": ("f", 8, "float8_e4m3fnuz"),
+    "float8_e5m2": ("f", 8, "float8_e5m2"),
+    "float8_e5m2fnuz": ("f", 8, "float8_e5m2fnuz"),
+    "float8_e8m0": ("f", 8, "float8_e8m0fnu"),
+    "float4_e2m1": ("f", 4, "float4_e2m1fn"),
+    "int4": ("i", 4, "int4"),
+    "uint4": ("u", 4, "uint4"),
+    "int2": ("i", 2, "int2"),
+    "uint2": ("u", 2, "uint2"),
+}
+"""Dtypes that ONNX has and NumPy lacks: name -> kind, bits, and what ml_dtypes calls it."""
+
+_EXTENDED_NAMES = {spelled: name for name, (_, _, spelled) in EXTENDED.items()}
+
 
 def as_dtype(value: Any) -> np.dtype[Any]:
     """Return the NumPy dtype for a dtype, a name or a scalar type.
 
+    Those of `EXTENDED` come from the package ml_dtypes, which is imported for the first of them.
+
     Raises:
-        DTypeError: it is not a bool, integer, unsigned, floating, complex or string dtype.
+        DTypeError: it is not a bool, integer, unsigned, floating, complex or string dtype, or is
+            one of ml_dtypes, which is not installed.
     """
     dtype: np.dtype[Any]
+    if isinstance(value, str) and (value in EXTENDED or value in _EXTENDED_NAMES):
+        return _extended_dtype(_EXTENDED_NAMES.get(value, value))
     try:
         dtype = np.dtype(value)
     except (TypeError, ValueError) as error:
         raise DTypeError(f"{value!r} is not a dtype: {error}") from None
     if dtype.kind in "OUT":
         return np.dtype(object)  # strings: NumPy object arrays, as onnx and onnxruntime have them
-    if dtype.kind not in _KINDS or not dtype.isnative:
+    if kind_of(dtype) not in _KINDS or not dtype.isnative:
         raise DTypeError(f"dtype {dtype} is not supported; use a bool, integer or float dtype")
     return dtype
 
 
+@functools.cache
+def _extended_dtype(name: str) -> np.dtype[Any]:
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise DTypeError(
+            f"dtype {name} needs the package ml_dtypes: pip install 'graphctx[dtypes]'"
+        ) from None
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, EXTENDED[name][2]))
+    return found
+
+
+def kind_of(dtype: Any) -> str:
+    """What kind of number a dtype is, by NumPy's letters: `f` for float32 and for bfloat16.
+
+    `dtype.kind` says so of NumPy's own dtypes only: it is `V` for those of ml_dtypes. This is `V`
+    for what graphctx does not know.
+    """
+    kind: str = dtype.kind
+    if kind != "V":
+        return kind
+    name = _EXTENDED_NAMES.get(dtype.name)
+    return kind if name is None else EXTENDED[name][0]
+
+
+def is_extended(dtype: Any) -> bool:
+    """Whether a dtype is one of ml_dtypes."""
+    return bool(dtype.isbuiltin == 2)  # registered with NumPy; the kind of float8_e5m2 is "f"
+
+
+def is_storage(dtype: Any) -> bool:
+    """Whether numbers of a dtype are only stored, moved and converted, as ONNX has it.
+
+    These are floats of 8 and 4 bits, and integers of 4 and 2.
+    """
+    return is_extended(dtype) and dtype.name != "bfloat16"
+
+
+def is_half(dtype: Any) -> bool:
+    """Whether a dtype is a float of 16 bits: kernels compute these in float32."""
+    return bool(dtype.itemsize == 2 and kind_of(dtype) == "f")
+
+
+def bits_of(dtype: Any) -> int:
+    """How many bits a number takes in a file; NumPy keeps those of less than 8 in a byte each."""
+    name = _EXTENDED_NAMES.get(dtype.name) if is_extended(dtype) else None
+    return int(8 * dtype.itemsize) if name is None else EXTENDED[name][1]
+
+
+def limits_of(dtype: Any) -> tuple[Any, Any]:
+    """The smallest and the largest finite number of an integer or floating dtype, as Python's."""
+    floats = kind_of(dtype) == "f"
+    package: Any = np
+    if is_extended(dtype):
+        import ml_dtypes as package
+    info = package.finfo(dtype) if floats else package.iinfo(dtype)
+    read = float if floats else int
+    return read(info.min), read(info.max)
+
+
+def digits_of(dtype: Any) -> int:
+    """How many binary digits the significand of a floating dtype has."""
+    package: Any = np
+    if is_extended(dtype):
+        import ml_dtypes as package
+    return int(package.finfo(dtype).nmant) + 1
+
+
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """A dtype as it is printed; object arrays hold strings."""
+    if is_extended(dtype):
+        return _EXTENDED_NAMES.get(dtype.name, str(dtype))
     return "string" if dtype == object else str(dtype)
 
 

@@ -7,6 +7,7 @@ pass that expands an op.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ from graphctx.builder import Builder
 from graphctx.context import current_path, source_line
 from graphctx.errors import DTypeError, GraphctxError, ShapeError, TraceError
 from graphctx.graph import Call, Value
-from graphctx.spec import Dim, Shape, TensorSpec
+from graphctx.spec import Dim, Shape, TensorSpec, dtype_name, is_extended, kind_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -361,6 +362,12 @@ def _operator(name: str, *operands: Any) -> Any:
     """A Python operator: as the function of `graphctx.ops`, but numbers stay numbers."""
     if all(map(_is_number, operands)):
         return _number_operator(name, operands)
+    if any(_is_float(x) for x in operands):
+        # To NumPy a Python float is not weak beside bfloat16: `array * 0.5` is float32.
+        operands = tuple(
+            x.astype("float32") if isinstance(x, ArrayOperators) and is_extended(x.dtype) else x
+            for x in operands
+        )
     return getattr(_ops(), name)(*operands)
 
 
@@ -371,11 +378,18 @@ def _is_number(x: Any) -> bool:
     return x.__class__ in (bool, int, float, Dim)
 
 
+def _is_float(x: Any) -> bool:
+    """Whether a value is a Python float, now or when the program runs."""
+    return x.__class__ is float or (
+        isinstance(x, Tensor) and x.weak and x.dtype is not None and x.dtype.kind == "f"
+    )
+
+
 def _number_operator(name: str, operands: Sequence[Any]) -> Any:
     """Python's operator on numbers that are known when the program runs: the result is one, too."""
     if name in _ARITHMETIC:
         operands = [_without_bool(x) for x in operands]
-    if name == "pow" and isinstance(operands[1], Tensor) and operands[1].dtype.kind == "i":
+    if name == "pow" and isinstance(operands[1], Tensor) and kind_of(operands[1].dtype) == "i":
         # The type of `2 ** n` depends on the sign of n: ask for it.
         operands = [operands[0], int(operands[1])]
     if name == "pow" and isinstance(operands[1], int) and operands[1] < 0:
@@ -634,7 +648,7 @@ class Recorder:
         dtypes: list[Any] = []
         for x in operands:
             if isinstance(x, Tensor):
-                dtypes.append(_WEAK[x.dtype.kind] if x.weak else x.dtype)
+                dtypes.append(_WEAK[kind_of(x.dtype)] if x.weak else x.dtype)
             elif x.__class__ in (bool, int, float, complex):
                 dtypes.append(x)  # exactly these are weak to NumPy, an `IntEnum` is not
             elif isinstance(x, Dim):
@@ -671,7 +685,7 @@ class Recorder:
                 )
         array = np.asarray(x)
         if dtype is not None:
-            if isinstance(x, int) and array.astype(dtype) != x and dtype.kind in "iu":
+            if isinstance(x, int) and array.astype(dtype) != x and kind_of(dtype) in "iu":
                 raise DTypeError(f"{where()}{x} does not fit into {dtype} ({source_line()})")
             array = array.astype(dtype)
         return self.builder.constant(array, self.call)
@@ -736,6 +750,8 @@ def result_dtype(items: Sequence[Any]) -> np.dtype[Any]:
         return np.asarray(sum(items)).dtype if not all(
             isinstance(x, bool) for x in items
         ) else np.dtype(bool)  # fmt: skip
+    if any(isinstance(x, np.dtype) and is_extended(x) for x in items):
+        return extended_result(items)
     if any(isinstance(x, np.dtype) and x == object for x in items):
         if all(isinstance(x, np.dtype) and x.kind in "OU" for x in items):
             return np.dtype(object)
@@ -744,6 +760,27 @@ def result_dtype(items: Sequence[Any]) -> np.dtype[Any]:
         return np.result_type(*items)
     except TypeError as error:
         raise DTypeError(str(error)) from None
+
+
+def extended_result(items: Sequence[Any]) -> np.dtype[Any]:
+    """The common dtype where some are of ml_dtypes: bfloat16 with Python numbers stays bfloat16.
+
+    Among arrays it is what NumPy's functions of two numbers compute in: float32 of bfloat16 and
+    float16, float64 of bfloat16 and int32.
+
+    Raises:
+        DTypeError: there is none.
+    """
+    strong = list(dict.fromkeys(x for x in items if isinstance(x, np.dtype)))
+    try:
+        if object in strong or any(x is complex or isinstance(x, complex) for x in items):
+            raise TypeError("strings and complex numbers")
+        return functools.reduce(lambda a, b: np.add.resolve_dtypes((a, b, None))[2], strong)
+    except TypeError:
+        names = " and ".join(map(dtype_name, strong))
+        raise DTypeError(
+            f"{where()}{names} have no common dtype here; convert with ops.astype"
+        ) from None
 
 
 def no_python_value(tensor: Tensor, what: str) -> TraceError:

@@ -11,7 +11,7 @@ import numpy as np
 from graphctx.builder import constant_key
 from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
-from graphctx.spec import Dim, dtype_name, shape_text
+from graphctx.spec import Dim, dtype_name, is_extended, shape_text
 
 
 def graph_text(graph: CallGraph) -> str:
@@ -86,7 +86,9 @@ def leaf_text(node: Node) -> str:
         return f"@{node.name}"
     array = node.data
     if array.size <= 8:
-        text = attr_text(array.tolist())
+        # Numbers of ml_dtypes are no Python numbers; a float32 holds each of them.
+        plain = array.astype(np.float32) if is_extended(array.dtype) else array
+        text = attr_text(plain.tolist())
         return (
             text
             if array.dtype in (np.float32, np.int64, np.bool_, object)

@@ -65,7 +65,13 @@ from graphctx.paths import (
     grow,
     restrict,
 )
-from graphctx.spec import Dim, TensorSpec, joined_shape, same_shape
+from graphctx.spec import (
+    Dim,
+    TensorSpec,
+    joined_shape,
+    kind_of,
+    same_shape,
+)
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, where
 from graphctx.text import expression_text
 from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
@@ -627,10 +633,10 @@ class Tracer(Recorder):
         if isinstance(value, Tensor):
             if domain.kind == "opaque":
                 return value
-            if not value.shape and value.dtype.kind in _ACCEPTED[domain.kind]:
+            if not value.shape and kind_of(value.dtype) in _ACCEPTED[domain.kind]:
                 if domain.is_finite:
                     value = self.python_value(value, domain.kind)
-                elif domain.kind == "float" and value.dtype.kind != "f":
+                elif domain.kind == "float" and kind_of(value.dtype) != "f":
                     return Tensor(self.value(value, np.dtype("float64")), self, value.weak)
                 else:
                     return value

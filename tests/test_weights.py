@@ -551,8 +551,8 @@ DAMAGED = {
     f"{NONE}its header makes no sense (TypeError: 'int' object is not subscriptable)": raw(
         b'{"a": 1}'
     ),
-    "a is of dtype F8_E4M3, which NumPy does not have": raw(
-        {"a": {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}}, b"12"
+    "a is of dtype F6_E2M3, which NumPy does not have": raw(
+        {"a": {"dtype": "F6_E2M3", "shape": [2], "data_offsets": [0, 2]}}, b"12"
     ),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.spec import dtype_name, shape_text
+from graphctx.spec import dtype_name, is_extended, kind_of, shape_text
 from graphctx_onnx.precision import Precision
 
 # Coarsest float dtype on the way -> (rtol, atol).
@@ -40,9 +40,11 @@ def tolerance_for(
     precision: Precision, dtype: Any, rtol: float | None, atol: float | None
 ) -> Tolerance:
     """Exact for all but floats, and for floats that are rounded nowhere; else by coarsest dtype."""
-    if precision.dtype is None or dtype.kind != "f":
+    if precision.dtype is None or kind_of(dtype) != "f":
         return EXACTLY
-    usual = TOLERANCES[min(precision.dtype.itemsize, 8)]
+    # bfloat16 has 3 binary digits fewer than float16, on which those of 2 bytes are laid out.
+    coarse = 8.0 if is_extended(precision.dtype) else 1.0
+    usual = [coarse * number for number in TOLERANCES[max(2, min(precision.dtype.itemsize, 8))]]
     return Tolerance(usual[0] if rtol is None else rtol, usual[1] if atol is None else atol)
 
 
@@ -74,7 +76,7 @@ def difference(expected: Any, actual: Any, tolerance: Tolerance) -> Difference:
         )
     if expected.size == 0:
         return Difference("")
-    if expected.dtype.kind != "f":
+    if kind_of(expected.dtype) != "f":
         return _unequal(expected, actual)
     for name, test in (("NaN", np.isnan), ("+inf", np.isposinf), ("-inf", np.isneginf)):
         if not np.array_equal(test(expected), test(actual)):
@@ -102,7 +104,7 @@ def _unequal(expected: Any, actual: Any) -> Difference:
     if not unequal.any():
         return Difference("")
     at = _first(unequal)
-    numeric = expected.dtype.kind in "iu"
+    numeric = kind_of(expected.dtype) in "iu"
     largest = (
         float(np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max())
         if numeric

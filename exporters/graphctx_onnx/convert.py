@@ -184,7 +184,8 @@ class _Conversion:
         made = self._region(self.proto, region)
         self._identities(self.proto, results)
         self._value_infos(made)
-        self.model.ir_version = ir_version(self.opset)
+        dtypes = {value.dtype for node in self.nodes for value in node.outputs}
+        self.model.ir_version = ir_version(self.opset, dtypes)
         self.model.opset_import.add(domain="", version=self.opset)
         metadata.annotate(self.model, self.graph, signature)
         return Converted(

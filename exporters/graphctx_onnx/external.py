@@ -23,7 +23,7 @@ import numpy as np
 from onnx import TensorProto
 
 from graphctx.errors import ExportError
-from graphctx_onnx.tensors import little_endian
+from graphctx_onnx.tensors import flat_bytes
 
 THRESHOLD = 1 << 20
 LEAST = 1 << 8
@@ -101,12 +101,11 @@ class DataFile:
         with open(os.path.join(folder, self.name), "wb") as file:
             for entry in self.entries:
                 file.write(bytes(entry.offset - file.tell()))
-                data = little_endian(entry.source)
-                if data.nbytes != entry.size:
+                flat = flat_bytes(entry.source)
+                if flat.nbytes != entry.size:
                     raise ValueError(
-                        f"weight {entry.name!r} has {data.nbytes} bytes, not {entry.size}"
+                        f"weight {entry.name!r} has {flat.nbytes} bytes, not {entry.size}"
                     )
-                flat = data.reshape(-1).view(np.uint8)
                 for start in range(0, len(flat), CHUNK):
                     file.write(flat[start : start + CHUNK].data)
                     if progress is not None:

@@ -15,6 +15,7 @@ from onnx import ModelProto
 from graphctx.errors import ExportError
 from graphctx.executor.interpret import interpret, run_op
 from graphctx.graph import CallGraph, Node, Value, live_nodes
+from graphctx.spec import kind_of
 from graphctx_onnx.compare import difference, tolerance_for
 from graphctx_onnx.convert import Converted
 from graphctx_onnx.metadata import load
@@ -159,7 +160,7 @@ def first_non_finite(graph: CallGraph, trial: Trial, target: Value) -> str:
     word, test = ("NaN", np.isnan) if np.isnan(known[target]).any() else ("infinite", np.isinf)
 
     def is_bad(value: Value | None) -> bool:
-        if value is None or value.dtype is None or value.dtype.kind != "f":
+        if value is None or value.dtype is None or kind_of(value.dtype) != "f":
             return False
         return bool(test(known[value]).any())
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphctx.graph import CallGraph, Node, Value
+from graphctx.spec import kind_of
 
 # Operators that give equal bits everywhere: they move elements, work on integers or bools, or are
 # rounded as IEEE 754 prescribes.
@@ -82,7 +83,7 @@ def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
 
 
 def _is_float(value: Value) -> bool:
-    return value.dtype is not None and value.dtype.kind == "f"
+    return value.dtype is not None and kind_of(value.dtype) == "f"
 
 
 def _floats(node: Node) -> list[Value]:

@@ -25,7 +25,7 @@ from graphctx.builder import Builder, rewrite
 from graphctx.context import REQUIRED, UNSET, value_text
 from graphctx.errors import ExportError
 from graphctx.graph import Call, CallGraph, ContextArgument, Contexts, Node, Value
-from graphctx.spec import TensorSpec
+from graphctx.spec import TensorSpec, kind_of
 from graphctx.tensor import Recorder, Tensor
 
 ROLE = "context"
@@ -140,7 +140,7 @@ class _Argument:
             self.index = ops.take(np.arange(count), place)
             if argument.domain.is_numeric:
                 self.value = recorder.value(ops.take(table, place))
-        elif found.dtype.kind == "f":
+        elif kind_of(found.dtype) == "f":
             # NaN is outside the domain: it is on neither side of a comparison.
             number = ops.take(ops.reshape(given, (1,)), ops.astype(ops.isnan(given), "int64"))
             self.value = recorder.value(number)

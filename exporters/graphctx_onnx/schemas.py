@@ -7,7 +7,7 @@ layer, and not a runtime's riddle.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from onnx.defs import OpSchema
 from graphctx.errors import ExportError
 from graphctx.graph import Node
 from graphctx.ops.table import OPSET
-from graphctx.spec import dtype_name
+from graphctx.spec import dtype_name, is_storage
 from graphctx_onnx.names import join, sentence
 from graphctx_onnx.tensors import type_text
 
@@ -259,9 +259,15 @@ def choose_opset(nodes: list[Node], asked: int | None) -> int:
     return opset
 
 
-def ir_version(opset: int) -> int:
-    """The oldest file format that holds the opset, so that older runtimes can read it.
+_FORMATS = {"float4_e2m1": 11, "float8_e8m0": 12, "int2": 13, "uint2": 13, "int4": 10, "uint4": 10}
+"""The file format that first has an element type; those with floats of 8 bits have it from 9 on."""
 
-    Formats 11 to 14 only add element types that graphctx lacks; 10 adds metadata of nodes.
+
+def ir_version(opset: int, dtypes: Iterable[Any] = ()) -> int:
+    """The oldest file format that holds the opset and dtypes, so that older runtimes can read it.
+
+    Formats 11 to 14 only add element types; 10 adds metadata of nodes.
     """
-    return 8 if opset < 19 else 9 if opset < 21 else 10
+    oldest = 8 if opset < 19 else 9 if opset < 21 else 10
+    needed = [_FORMATS.get(dtype_name(d), 9) for d in dtypes if d is not None and is_storage(d)]
+    return max(oldest, *needed) if needed else oldest

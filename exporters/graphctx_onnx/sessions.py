@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +11,17 @@ import numpy as np
 import onnxruntime
 
 from graphctx.errors import ExportError
+from graphctx.spec import is_extended
 from graphctx_onnx.metadata import SOURCE, load
 from graphctx_onnx.names import sentence
+from graphctx_onnx.tensors import (
+    DTYPES,
+    ELEMENT_TYPES,
+    byte_size,
+    flat_bytes,
+    from_bytes,
+    type_text,
+)
 
 OFF = "off"
 ON = "on"
@@ -57,13 +67,43 @@ def run(
         RefusedError: gives onnxruntime's message and the node.
     """
     feeds = {name: np.asarray(array, order="C") for name, array in feeds.items()}
+    ports = [*session.get_inputs(), *session.get_outputs()]
     try:
+        if any(port.type in _EXTENDED for port in ports):
+            values = {name: _value(array) for name, array in feeds.items()}
+            found = session.run_with_ort_values(list(names), values)
+            return dict(zip(names, map(_array, found), strict=True))
         return dict(zip(names, session.run(list(names), feeds), strict=True))
     except Exception as error:
         advice = (
             "if the model takes only some sizes or inputs, name them: sizes={...} or inputs=..."
         )
         raise _refused(session._model_path, error, advice) from error
+
+
+_EXTENDED = {type_text(dtype): dtype for dtype in DTYPES.values() if is_extended(dtype)}
+"""Types that onnxruntime does not make arrays of -> dtype."""
+
+
+def _value(array: Any) -> onnxruntime.OrtValue:
+    """An array as onnxruntime's value: those of ml_dtypes by their bytes."""
+    if not is_extended(array.dtype):
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+    data = flat_bytes(array).tobytes()
+    made = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+        array.shape, ELEMENT_TYPES[array.dtype]
+    )
+    ctypes.memmove(made.data_ptr(), data, len(data))
+    return made
+
+
+def _array(value: onnxruntime.OrtValue) -> Any:
+    """A value of onnxruntime's as an array."""
+    dtype = _EXTENDED.get(value.data_type())
+    if dtype is None:
+        return value.numpy()
+    shape = value.shape()
+    return from_bytes(ctypes.string_at(value.data_ptr(), byte_size(shape, dtype)), shape, dtype)
 
 
 def _refused(path: str | os.PathLike[str], error: Exception, advice: str) -> RefusedError:

@@ -10,7 +10,7 @@ from onnx import AttributeProto, TensorProto, TensorShapeProto, ValueInfoProto
 from onnx.defs import OpSchema
 
 from graphctx.errors import ExportError
-from graphctx.spec import Dim, dtype_name
+from graphctx.spec import EXTENDED, Dim, as_dtype, bits_of, dtype_name, is_extended, kind_of
 
 ELEMENT_TYPES: dict[np.dtype[Any], int] = {
     np.dtype("bool"): TensorProto.BOOL,
@@ -26,10 +26,26 @@ ELEMENT_TYPES: dict[np.dtype[Any], int] = {
     np.dtype("float32"): TensorProto.FLOAT,
     np.dtype("float64"): TensorProto.DOUBLE,
     np.dtype(object): TensorProto.STRING,
+    as_dtype("bfloat16"): TensorProto.BFLOAT16,
+    as_dtype("float8_e4m3fn"): TensorProto.FLOAT8E4M3FN,
+    as_dtype("float8_e4m3fnuz"): TensorProto.FLOAT8E4M3FNUZ,
+    as_dtype("float8_e5m2"): TensorProto.FLOAT8E5M2,
+    as_dtype("float8_e5m2fnuz"): TensorProto.FLOAT8E5M2FNUZ,
+    as_dtype("float8_e8m0"): TensorProto.FLOAT8E8M0,
+    as_dtype("float4_e2m1"): TensorProto.FLOAT4E2M1,
+    as_dtype("int4"): TensorProto.INT4,
+    as_dtype("uint4"): TensorProto.UINT4,
+    as_dtype("int2"): TensorProto.INT2,
+    as_dtype("uint2"): TensorProto.UINT2,
 }
 """NumPy dtype -> ONNX element type. Complex is absent: ONNX runtimes have no kernels for it."""
 
-_SPELLED = {"float32": "float", "float64": "double"}
+DTYPES = {number: dtype for dtype, number in ELEMENT_TYPES.items()}
+"""ONNX element type -> NumPy dtype."""
+
+_SPELLED = {"float32": "float", "float64": "double"} | {
+    name: name.replace("_", "") for name in EXTENDED
+}
 _TYPE_TEXTS = {
     dtype: f"tensor({_SPELLED.get(dtype_name(dtype), dtype_name(dtype))})"
     for dtype in ELEMENT_TYPES
@@ -59,12 +75,51 @@ def byte_size(shape: Sequence[Any], dtype: Any) -> int:
     """Bytes that a tensor of known size takes; 0 for strings, which have no fixed size."""
     if dtype == object:
         return 0
-    return int(np.prod([int(dim) for dim in shape], dtype=np.int64)) * int(np.dtype(dtype).itemsize)
+    count = int(np.prod([int(dim) for dim in shape], dtype=np.int64))
+    return -(-count * bits_of(np.dtype(dtype)) // 8)
 
 
-def little_endian(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The array as its bytes stand in a file; no copy where it already is so."""
-    return np.asarray(array, order="C").astype(array.dtype.newbyteorder("<"), copy=False)
+def flat_bytes(array: Any) -> np.ndarray[Any, Any]:
+    """The bytes of an array as they stand in a file; no copy where it already has them so.
+
+    Numbers of 4 and 2 bits are packed, the first one into the lowest bits (onnx.proto, `raw_data`).
+    """
+    flat: np.ndarray[Any, Any] = np.asarray(array, order="C").reshape(-1)
+    bits = bits_of(array.dtype)
+    if not is_extended(array.dtype):
+        return flat.astype(array.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+    if bits == 16:
+        return flat.view(np.uint16).astype("<u2", copy=False).view(np.uint8)
+    codes = flat.view(np.uint8)
+    if bits == 8:
+        return codes
+    each = 8 // bits
+    padded: np.ndarray[Any, Any] = np.zeros(-(-codes.size // each) * each, np.uint8)
+    padded[: codes.size] = codes & (2**bits - 1)  # of negative numbers all bits of the byte are set
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    packed: np.ndarray[Any, Any] = np.bitwise_or.reduce(padded.reshape(-1, each) << shifts, axis=1)
+    return packed
+
+
+def from_bytes(data: Any, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """The array of which `flat_bytes` made the bytes."""
+    dtype = np.dtype(dtype)
+    codes: np.ndarray[Any, Any] = np.frombuffer(data, np.uint8)
+    bits = bits_of(dtype)
+    if not is_extended(dtype):
+        little: np.ndarray[Any, Any] = codes.view(dtype.newbyteorder("<"))
+        return little.astype(dtype, copy=False).reshape(shape)
+    if bits == 16:
+        halves: np.ndarray[Any, Any] = codes.view("<u2").astype(np.uint16, copy=False)
+        codes = halves
+    elif bits < 8:
+        shifts = np.arange(0, 8, bits, dtype=np.uint8)
+        count = int(np.prod(shape, dtype=np.int64))
+        codes = ((codes[:, None] >> shifts) & np.uint8(2**bits - 1)).reshape(-1)[:count]
+        if kind_of(dtype) == "i":  # the sign goes through the byte
+            codes = codes | np.where(codes >> (bits - 1), np.uint8(256 - 2**bits), np.uint8(0))
+    made: np.ndarray[Any, Any] = codes.view(dtype)
+    return made.reshape(shape)
 
 
 def header(name: str, shape: Sequence[Any], dtype: Any, where: str) -> TensorProto:
@@ -85,7 +140,7 @@ def tensor(name: str, array: np.ndarray[Any, Any], where: str) -> TensorProto:
             item if isinstance(item, bytes) else str(item).encode() for item in items
         )
     else:
-        proto.raw_data = little_endian(array).tobytes()
+        proto.raw_data = flat_bytes(array).tobytes()
     return proto
 
 

@@ -15,7 +15,16 @@ from graphctx.context import REQUIRED, UNSET
 from graphctx.errors import ExportError, listing, suggest
 from graphctx.graph import CallGraph, Node, Value
 from graphctx.paths import compared
-from graphctx.spec import Dim, DimLike, dtype_name, evaluate, shape_text
+from graphctx.spec import (
+    Dim,
+    DimLike,
+    dtype_name,
+    evaluate,
+    is_extended,
+    kind_of,
+    limits_of,
+    shape_text,
+)
 
 Sizes = dict[str, int]
 Feeds = dict[str, Any]
@@ -83,7 +92,7 @@ def plan_sizes(graph: CallGraph, asked: Mapping[str, Sequence[int]] | None) -> l
 def _as_sizes(name: str, sizes: Any) -> list[int]:
     several = isinstance(sizes, (Sequence, Set, np.ndarray)) and not isinstance(sizes, str)
     found = np.asarray(list(sizes) if several else [sizes])
-    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu" or found.min() < 0:
+    if found.ndim != 1 or found.size == 0 or kind_of(found.dtype) not in "iu" or found.min() < 0:
         raise ExportError(f"sizes: {name!r} needs a list of numbers such as [1, 8], got {sizes!r}")
     return [int(size) for size in found]
 
@@ -169,9 +178,8 @@ class Range:
 
     def limits(self, dtype: np.dtype[Any], sizes: Sizes) -> tuple[int, int]:
         """First integer, and the one after the last."""
-        narrow = dtype.itemsize == 1
-        info = np.iinfo(dtype)
-        low, high = (int(info.min), int(info.max) + 1) if narrow else (max(-8, int(info.min)), 64)
+        least, most = limits_of(dtype)
+        low, high = (least, most + 1) if dtype.itemsize == 1 else (max(-8, least), 64)
         if self.low is not None:
             low = self.low
         if self.bounds:
@@ -198,7 +206,7 @@ def ranges_of(graph: CallGraph) -> dict[str, Range]:
     return {
         value.node.name: _range_of(value, graph)
         for value in graph.inputs
-        if value.dtype.kind in "iu"
+        if kind_of(value.dtype) in "iu"
     }
 
 
@@ -216,7 +224,7 @@ def _range_of(start: Value, graph: CallGraph) -> Range:
                 passes = _PASSES.get(node.name, ())
                 if passes is None or slot in passes:
                     for output in node.outputs:
-                        if output.dtype.kind in "iu" and output not in seen:
+                        if kind_of(output.dtype) in "iu" and output not in seen:
                             seen.add(output)
                             todo.append(output)
     return found
@@ -258,12 +266,13 @@ def draw(
     for value in graph.inputs:
         shape = tuple(evaluate(dim, sizes) for dim in value.shape)
         name, dtype = value.node.name, value.dtype
-        if dtype.kind == "f":
+        if kind_of(dtype) == "f":
             feeds[name] = _floats(shape, trial, rng).astype(dtype)
-        elif dtype.kind in "iu":
+        elif kind_of(dtype) in "iu":
             low, high = ranges[name].limits(dtype, sizes)
-            feeds[name] = rng.integers(low, high, shape, dtype=dtype)
-        elif dtype.kind == "b":
+            drawn = np.int64 if is_extended(dtype) else dtype
+            feeds[name] = rng.integers(low, high, shape, dtype=drawn).astype(dtype, copy=False)
+        elif kind_of(dtype) == "b":
             feeds[name] = rng.random(shape) < 0.5
         else:
             picks = rng.integers(0, len(words), shape)

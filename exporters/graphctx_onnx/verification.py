@@ -17,6 +17,7 @@ import numpy as np
 from graphctx.errors import ExportError, GraphctxError, VerificationError, listing
 from graphctx.export import as_path
 from graphctx.graph import Value
+from graphctx.spec import kind_of
 from graphctx_onnx.compare import difference, tolerance_for
 from graphctx_onnx.convert import Converted, convert
 from graphctx_onnx.locate import Tolerances, Trial, first_difference, first_non_finite
@@ -341,7 +342,7 @@ class Verification:
             raise VerificationError(self._mismatch(bad[0], trial))
         for output, value in found.expected.items():
             array = np.asarray(value)
-            if array.dtype.kind != "f" or array.size == 0 or np.isfinite(array).any():
+            if kind_of(array.dtype) != "f" or array.size == 0 or np.isfinite(array).any():
                 self.finite.add(output)
             else:
                 self.infinite.setdefault(output, trial)
@@ -433,4 +434,4 @@ class Verification:
 
 
 def _has_non_finite(array: Any) -> bool:
-    return array.dtype.kind == "f" and not np.isfinite(array).all()
+    return kind_of(array.dtype) == "f" and not np.isfinite(array).all()

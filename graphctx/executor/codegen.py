@@ -259,7 +259,9 @@ class Emitter:
             return template.format(*arguments, out=out, zero=zero)
         assert node.op is not None
         kernel = f"k_{node.op.name}"
-        self.namespace[kernel] = node.op.kernel
+        function = node.op.kernel_for(node)
+        if self.namespace.setdefault(kernel, function) is not function:
+            kernel = self.bind(f"{kernel}_", function)
         arguments += [f"{name}={self._literal(value)}" for name, value in node.attrs.items()]
         if out:
             arguments.append(f"out={out}")

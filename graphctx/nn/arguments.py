@@ -12,7 +12,7 @@ from graphctx import ops
 from graphctx.context import current_path
 from graphctx.errors import DTypeError, LayerError, listing, suggest
 from graphctx.layer import Layer
-from graphctx.spec import Dim, DimLike, as_dtype, dtype_name, same_dim, shape_text
+from graphctx.spec import Dim, DimLike, as_dtype, dtype_name, kind_of, same_dim, shape_text
 from graphctx.tensor import ArrayOperators
 
 # -- arguments of a layer -------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def float_dtype(layer: Layer, value: Any) -> np.dtype[Any]:
         dtype = as_dtype("float32" if value is None else value)
     except DTypeError as error:
         raise bad(layer, f"dtype is a floating dtype: {error}") from None
-    if dtype.kind != "f":
+    if kind_of(dtype) != "f":
         raise bad(layer, f"dtype is a floating dtype, got {dtype_name(dtype)!r}")
     return dtype
 
@@ -265,7 +265,7 @@ def require_mask(layer: Layer, mask: Any, shape: Sequence[DimLike], *, least: in
     Raises:
         LayerError: it is no tensor, or one of another dtype or shape.
     """
-    if not is_tensor(mask) or mask.dtype.kind not in "biuf":
+    if not is_tensor(mask) or kind_of(mask.dtype) not in "biuf":
         came = dtype_name(mask.dtype) if is_tensor(mask) else _described(mask)
         raise bad_call(layer, f"takes a mask of bools, got {came}")
     fits = (
@@ -299,7 +299,7 @@ def as_floats(layer: Layer, x: Any, dtype: Any = None) -> Any:
         raise bad_call(layer, f"takes one tensor, got {_described(x)}")
     if dtype is not None and x.dtype == dtype:
         return x
-    kind = x.dtype.kind
+    kind = kind_of(x.dtype)
     if kind not in ("f" if dtype is None else "fiub"):
         wanted = "floats" if dtype is None else "numbers"
         hint = "; convert it with ops.astype(x, 'float32')" if kind in "iub" else ""
@@ -313,4 +313,4 @@ def promoted(layer: Layer, x: Any) -> Any:
     Raises:
         LayerError: it is no tensor, or not one of numbers.
     """
-    return as_floats(layer, x, None if is_tensor(x) and x.dtype.kind == "f" else "float32")
+    return as_floats(layer, x, None if is_tensor(x) and kind_of(x.dtype) == "f" else "float32")

@@ -19,7 +19,7 @@ from graphctx.nn.arguments import (
     require_shape,
     require_size,
 )
-from graphctx.spec import dtype_name
+from graphctx.spec import dtype_name, kind_of
 from graphctx.tensor import ArrayOperators
 
 __all__ = ["Embedding", "ReversibleEmbedding"]
@@ -81,7 +81,7 @@ class Embedding(Layer):
         """Look up the vectors of x; see the class."""
         if not isinstance(x, (np.ndarray, np.generic, ArrayOperators)):
             raise bad_call(self, f"takes one tensor of integers, got a {type(x).__name__}")
-        if x.dtype.kind not in "iu":
+        if kind_of(x.dtype) not in "iu":
             raise bad_call(
                 self,
                 f"takes a tensor of integers, got {dtype_name(x.dtype)}; convert it with "

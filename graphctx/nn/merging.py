@@ -18,7 +18,7 @@ from graphctx.nn.arguments import (
     promoted,
 )
 from graphctx.nn.docstrings import continue_docstring
-from graphctx.spec import dtype_name, same_dim, shape_text
+from graphctx.spec import dtype_name, kind_of, same_dim, shape_text
 
 __all__ = [
     "Add",
@@ -47,7 +47,7 @@ def _require_tensors(layer: Layer, inputs: Any, count: int | None = None) -> Non
 def _require_batch(layer: Layer, inputs: Any, least: int) -> None:
     """Check that tensors of numbers have so many dimensions, and the first one alike."""
     for x in inputs:
-        if x.dtype.kind not in "biuf":
+        if kind_of(x.dtype) not in "biuf":
             raise bad_call(layer, f"takes tensors of numbers, got {dtype_name(x.dtype)}")
     shapes = [x.shape for x in inputs]
     if any(len(shape) < least for shape in shapes):

@@ -26,7 +26,7 @@ from graphctx.nn.arguments import (
     require_shape,
     require_size,
 )
-from graphctx.spec import dtype_name, same_dim, same_shape, shape_text
+from graphctx.spec import dtype_name, kind_of, same_dim, same_shape, shape_text
 from graphctx.tensor import ArrayOperators
 
 __all__ = ["CategoryEncoding", "Discretization", "Normalization", "Rescaling"]
@@ -37,7 +37,7 @@ EPSILON = 1e-7  # Keras's, the least standard deviation
 def _numbers(layer: Layer, what: str, value: Any, dtype: Any) -> Any:
     """An argument that is a number or an array of numbers, as an array."""
     array = np.asarray(value)
-    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+    if kind_of(array.dtype) not in "iuf" or not np.isfinite(array).all():
         raise bad(layer, f"{what} is a number or an array of numbers, got {value!r}")
     if array.size and abs(array).max() > np.finfo(dtype).max:
         raise bad(layer, f"{what} is more than {dtype} can hold: {value!r}")
@@ -242,7 +242,7 @@ def _batches(layer: Layer, data: Any) -> Iterable[Any]:
         raise bad(layer, f"adapt() takes arrays of numbers, got {type(data).__name__}")
     for item in (data,) if isinstance(data, np.ndarray) else data:
         batch = item[0] if isinstance(item, tuple) else item
-        if not isinstance(batch, np.ndarray) or batch.dtype.kind not in "biuf":
+        if not isinstance(batch, np.ndarray) or kind_of(batch.dtype) not in "biuf":
             raise bad(layer, f"adapt() takes arrays of numbers, got {batch!r}")
         if not np.isfinite(batch).all():
             raise bad(layer, "adapt() got NaN or infinity; drop or replace them first")
@@ -318,7 +318,7 @@ class CategoryEncoding(Layer):
         """
         if not is_tensor(x):
             raise bad_call(self, f"takes one tensor of integers, got a {type(x).__name__}")
-        if x.dtype.kind not in "iu":
+        if kind_of(x.dtype) not in "iu":
             raise bad_call(
                 self,
                 f"takes a tensor of integers, got {dtype_name(x.dtype)}; convert it with "

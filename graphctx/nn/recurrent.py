@@ -36,7 +36,7 @@ from graphctx.nn.recurrent_cells import (
     stepper_of,
 )
 from graphctx.nn.sublayers import build_sublayer
-from graphctx.spec import Dim, dtype_name, same_dim, shape_text
+from graphctx.spec import Dim, dtype_name, kind_of, same_dim, shape_text
 
 __all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
 
@@ -552,7 +552,7 @@ def as_time_mask(layer: Layer, mask: Any, x: Any) -> Any:
     Raises:
         LayerError: it is no tensor, or of another shape.
     """
-    if not is_tensor(mask) or mask.dtype.kind not in "biuf":
+    if not is_tensor(mask) or kind_of(mask.dtype) not in "biuf":
         came = dtype_name(mask.dtype) if is_tensor(mask) else f"a {type(mask).__name__}"
         raise bad_call(layer, f"takes a mask of bools, got {came}")
     wanted = x.shape[:2]

@@ -20,7 +20,7 @@ from graphctx.nn.arguments import (
     require_shape,
 )
 from graphctx.nn.space import Spatial, shape_of
-from graphctx.spec import is_static, shape_text
+from graphctx.spec import is_static, kind_of, shape_text
 
 __all__ = ["Resizing", "UpSampling1D", "UpSampling2D", "UpSampling3D"]
 
@@ -46,11 +46,11 @@ def _interpolation(layer: Layer, value: Any) -> str:
 def _interpolated(layer: Spatial, x: Any, interpolation: str, **options: Any) -> Any:
     """Images resized as `ops.resize` does by the options, in the same layout and dtype."""
     dtype = x.dtype
-    x = as_floats(layer, x, "float32" if dtype.kind in "iu" else None)
+    x = as_floats(layer, x, "float32" if kind_of(dtype) in "iu" else None)
     options = {"axes": (2, 3), **INTERPOLATIONS[interpolation], **options}
     y = ops.resize(layer._channels_first(x), **options)
     y = layer._as_given(y)
-    if dtype.kind == "f":
+    if kind_of(dtype) == "f":
         return y
     y = ops.round(y)
     if interpolation == "bicubic" and dtype.itemsize < 4:

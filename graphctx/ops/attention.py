@@ -27,6 +27,7 @@ from graphctx.spec import (
     DimLike,
     Shape,
     as_dtype,
+    kind_of,
     may_be_same,
     require_same_dim,
     same_dim,
@@ -109,7 +110,7 @@ def _infer_attention(
         require_same_dim(heads, kv_heads, "the heads of Q are no known multiple of those of K")
     elif kv_heads < 1 or heads % kv_heads:
         raise ShapeError(f"the heads of Q ({heads}) are no multiple of those of K ({kv_heads})")
-    if softmax_precision is not None and as_dtype(softmax_precision).kind != "f":
+    if softmax_precision is not None and kind_of(as_dtype(softmax_precision)) != "f":
         raise DTypeError(f"softmax_precision is a floating dtype, got {softmax_precision}")
     if qk_matmul_output_mode not in (None, 0, 1, 2, 3):
         raise ShapeError(f"qk_matmul_output_mode is 0, 1, 2 or 3, got {qk_matmul_output_mode}")
@@ -691,7 +692,7 @@ def _infer_tensor_scatter(
     return past_cache.shape, past_cache.dtype
 
 
-@op("TensorScatter", since=24, infer=_infer_tensor_scatter)
+@op("TensorScatter", any_dtype=True, since=24, infer=_infer_tensor_scatter)
 def tensor_scatter_op(
     past_cache: Any, update: Any, write_indices: Any = None, *, axis: int = -2,
     mode: str = "linear", out: Any = None,

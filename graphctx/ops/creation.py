@@ -23,7 +23,7 @@ from graphctx.ops.shape import (
     shape_operand,
 )
 from graphctx.ops.table import Inferred, op, require_rank
-from graphctx.spec import Dim, as_dtype
+from graphctx.spec import Dim, as_dtype, kind_of
 from graphctx.tensor import ArrayOperators, Tensor
 
 FLOAT32 = np.dtype(np.float32)
@@ -42,7 +42,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> An
     """
     first, end = (0, start) if stop is None else (start, stop)
     bounds = [x.resolve() if isinstance(x, ArrayOperators) else x for x in (first, end, step)]
-    floats = any(isinstance(x, float) or getattr(x, "dtype", FLOAT32).kind == "f"
+    floats = any(isinstance(x, float) or kind_of(getattr(x, "dtype", FLOAT32)) == "f"
                  for x in bounds if not isinstance(x, (int, Dim)))  # fmt: skip
     target = (FLOAT32 if floats else np.dtype(np.int64)) if dtype is None else as_dtype(dtype)
     recorder = recorder_of(*bounds)
@@ -89,7 +89,7 @@ def _infer_constant_of_shape(input: Value, *, value: Any = None) -> Inferred:
     return tuple(known_dims(input, "the shape")), dtype
 
 
-@op("ConstantOfShape", since=9, infer=_infer_constant_of_shape)
+@op("ConstantOfShape", any_dtype=True, since=9, infer=_infer_constant_of_shape)
 def constant_of_shape_op(input: Any, *, value: Any = None) -> Any:
     """A tensor of this shape with one value everywhere; float32 0 where it is not given."""
     if value is None:
@@ -112,7 +112,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     if dtype is not None:
         target = as_dtype(dtype)
     elif isinstance(value, float) or (
-        isinstance(value, Tensor) and value.weak and value.dtype.kind == "f"
+        isinstance(value, Tensor) and value.weak and kind_of(value.dtype) == "f"
     ):
         target = FLOAT32
     else:
@@ -137,12 +137,12 @@ def ones(shape: Any, dtype: Any = "float32") -> Any:
 
 def _infer_eye_like(input: Value, *, dtype: Any = None, k: int = 0) -> Inferred:
     require_rank(input, 2, "a matrix")
-    if input.dtype.kind not in "biuf":
+    if kind_of(input.dtype) not in "biuf":
         raise DTypeError(f"needs numbers, got {input.spec}")
     return input.shape, input.dtype if dtype is None else np.dtype(dtype)
 
 
-@op("EyeLike", since=9, infer=_infer_eye_like)
+@op("EyeLike", any_dtype=True, since=9, infer=_infer_eye_like)
 def eye_like_op(input: Any, *, dtype: Any = None, k: int = 0) -> Any:
     """Ones on the k-th diagonal, zeros elsewhere, of the shape of a matrix."""
     rows, columns = input.shape

@@ -30,9 +30,11 @@ from graphctx.ops.logic import (
     where,
 )
 from graphctx.ops.rules import (
+    alike,
     common,
     composite,
     numpy_rules,
+    of_one_dtype,
     operands_of,
     promoted,
     recorder_of,
@@ -47,7 +49,13 @@ from graphctx.ops.table import (
     op,
     require_kind,
 )
-from graphctx.spec import Dim, as_dtype, broadcast_shapes
+from graphctx.spec import (
+    Dim,
+    as_dtype,
+    broadcast_shapes,
+    is_extended,
+    kind_of,
+)
 from graphctx.tensor import Tensor
 from graphctx.tensor import where as location
 
@@ -124,7 +132,7 @@ def _floor_remainder(a: Any, b: Any, *, fmod: int = 0) -> Any:
 
 
 def _kind(*operands: Any) -> str:
-    return np.result_type(*operands).kind
+    return kind_of(np.result_type(*operands))
 
 
 @numpy_rules(np.add, bools=or_op)
@@ -152,7 +160,7 @@ def multiply(a: Any, b: Any) -> Any:
 
 
 def _inline_div(node: Node) -> str | None:
-    floats = node.output.dtype.kind in "fc"
+    floats = kind_of(node.output.dtype) in "fc"
     return "np_divide({0}, {1}, out={out})" if floats else None
 
 
@@ -168,7 +176,7 @@ def div_op(a: Any, b: Any) -> Any:
     return np.floor_divide(np.subtract(a, np.fmod(a, b)), b)  # truncates: nothing left to round
 
 
-@composite(np.true_divide)
+@composite(of_one_dtype(np.true_divide))
 def divide(x1: Any, x2: Any) -> Any:
     """Quotient of two tensors, elementwise; of integers it is a float."""
     return div_op(*operands_of(np.true_divide, x1, x2)[:2])
@@ -183,7 +191,7 @@ def mod_op(a: Any, b: Any, *, fmod: int = 0) -> Any:
 
 def _expand_floor_divide(a: Any, b: Any) -> Any:
     quotient = div_op(a, b)
-    kind = a.dtype.kind
+    kind = kind_of(a.dtype)
     if kind == "u":
         return quotient
     if kind == "i":  # one less where truncation went up
@@ -220,18 +228,18 @@ def remainder_op(a: Any, b: Any) -> Any:
     return np.remainder(a, b)  # Mod with fmod=0 takes floats from opset 28 on only
 
 
-@composite(np.remainder)
+@composite(of_one_dtype(np.remainder))
 def remainder(x1: Any, x2: Any) -> Any:
     """Remainder with the sign of the divisor, elementwise, as Python's `%`."""
     x1, x2, dtype = operands_of(np.remainder, x1, x2)
-    return remainder_op(x1, x2) if dtype.kind == "f" else mod_op(x1, x2)
+    return remainder_op(x1, x2) if kind_of(dtype) == "f" else mod_op(x1, x2)
 
 
-@composite(np.fmod)
+@composite(of_one_dtype(np.fmod))
 def fmod(x1: Any, x2: Any) -> Any:
     """Remainder with the sign of the dividend, elementwise, as C's `fmod`."""
     x1, x2, dtype = operands_of(np.fmod, x1, x2)
-    if dtype.kind == "f":
+    if kind_of(dtype) == "f":
         return mod_op(x1, x2, fmod=1)
     x2 = _never_zero(x2)  # the remainder by 0 is 0 in NumPy, as is the one by 1
     return subtract(x1, multiply(div_op(x1, x2), x2))
@@ -256,13 +264,13 @@ def _inline_pow(node: Node) -> str | None:
     assert exponent is not None
     known = exponent.constant
     square = known is not None and known.ndim == 0 and known == 2
-    return "np_square({0}, out={out})" if square and node.output.dtype.kind == "f" else None
+    return "np_square({0}, out={out})" if square and kind_of(node.output.dtype) == "f" else None
 
 
 @op("Pow", since=15, infer=_infer_pow, local=_local_pow, inline=_inline_pow)
 def pow_op(x: Any, y: Any) -> Any:
     """Power, of the dtype of the base."""
-    if x.dtype.kind == "f":
+    if kind_of(x.dtype) == "f":
         if y.size == 1 and y.ndim <= x.ndim:
             exponent = y.item()
             if exponent == 2:
@@ -270,22 +278,27 @@ def pow_op(x: Any, y: Any) -> Any:
             if exponent == 3:
                 return x * x * x
         return np.power(x, y).astype(x.dtype, copy=False)
-    if y.dtype.kind == "f" or (y.size and y.min() < 0):
+    if kind_of(y.dtype) == "f" or (y.size and y.min() < 0):
         return np.power(x.astype(np.float64), y).astype(x.dtype)
     return np.power(x, y.astype(x.dtype, copy=False))
 
 
-@composite(np.power)
+def _eager_pow(x1: Any, x2: Any) -> Any:
+    x1, x2 = alike(x1, x2)
+    return pow_op.kernel(x1, x2) if is_extended(np.asarray(x1).dtype) else np.power(x1, x2)
+
+
+@composite(_eager_pow)
 def pow(x1: Any, x2: Any) -> Any:
     """Power, elementwise. Integers stay integers and wrap around."""
     x1, x2, dtype = operands_of(np.power, x1, x2)
     known = x2.value.constant
-    if dtype.kind == "i" and known is not None and np.any(known < 0):
+    if kind_of(dtype) == "i" and known is not None and np.any(known < 0):
         raise DTypeError(
             f"{location()}integers have no power of a negative integer; make the base a float "
             f"with ops.astype ({source_line()})"
         )
-    if dtype.kind == "f" or dtype in (np.int32, np.int64):
+    if kind_of(dtype) == "f" or dtype in (np.int32, np.int64):
         return pow_op(x1, x2)
     return astype(pow_op(astype(x1, INT64), astype(x2, INT64)), dtype)
 
@@ -300,7 +313,7 @@ def neg_op(x: Any) -> Any:
 def negative(x: Any) -> Any:
     """Minus `x`; unsigned integers wrap around."""
     [dtype] = promoted(np.negative, x)
-    return subtract(np.zeros((), dtype), x) if dtype.kind == "u" else neg_op(x)
+    return subtract(np.zeros((), dtype), x) if kind_of(dtype) == "u" else neg_op(x)
 
 
 @composite(np.positive)
@@ -348,7 +361,7 @@ def reciprocal_op(x: Any) -> Any:
 def reciprocal(x: Any) -> Any:
     """`1 / x`, elementwise; of integers it is truncated, as in NumPy."""
     x = tensor(x, promoted(np.reciprocal, x)[0])
-    if x.dtype.kind == "f":
+    if kind_of(x.dtype) == "f":
         return reciprocal_op(x)
     with np.errstate(all="ignore"):
         of_zero = np.reciprocal(np.zeros(1, x.dtype))[0]
@@ -406,14 +419,14 @@ def mean_op(*data: Any) -> Any:
     return _sum_of(*data) / len(data)
 
 
-@composite(np.maximum)
+@composite(of_one_dtype(np.maximum))
 def maximum(x1: Any, x2: Any) -> Any:
     """The larger of two elements; NaN if one is NaN."""
     x1, x2, dtype = operands_of(np.maximum, x1, x2)
     return or_op(x1, x2) if dtype == bool else max_op(x1, x2)
 
 
-@composite(np.minimum)
+@composite(of_one_dtype(np.minimum))
 def minimum(x1: Any, x2: Any) -> Any:
     """The smaller of two elements; NaN if one is NaN."""
     x1, x2, dtype = operands_of(np.minimum, x1, x2)
@@ -438,8 +451,11 @@ def clip_op(x: Any, min: Any = None, max: Any = None) -> Any:
 
 
 def _clip_eager(x: Any, min: Any = None, max: Any = None) -> Any:
+    x, min, max = alike(x, min, max)
     if min is None or max is None:
         return clip_op.kernel(x, min, max)
+    if is_extended(np.asarray(x).dtype):  # NumPy's `clip` would return float32
+        return np.minimum(np.maximum(x, min), max)
     return np.clip(x, min, max)
 
 
@@ -464,7 +480,7 @@ def _is_number(bound: Tensor) -> bool:
     known = bound.value.constant
     if bound.shape:
         return False
-    return bound.dtype.kind != "f" or (known is not None and not np.isnan(known).any())
+    return kind_of(bound.dtype) != "f" or (known is not None and not np.isnan(known).any())
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -538,7 +554,7 @@ def exp2(x: Any) -> Any:
     return pow_op(np.full((), 2, dtype), tensor(x, dtype))
 
 
-@composite(np.logaddexp)
+@composite(of_one_dtype(np.logaddexp))
 def logaddexp(x1: Any, x2: Any) -> Any:
     """`log(exp(x1) + exp(x2))` without overflow, elementwise."""
     x1, x2, _ = operands_of(np.logaddexp, x1, x2)
@@ -547,7 +563,7 @@ def logaddexp(x1: Any, x2: Any) -> Any:
     return add(larger, log1p(exp(distance)))
 
 
-@composite(np.hypot)
+@composite(of_one_dtype(np.hypot))
 def hypot(x1: Any, x2: Any) -> Any:
     """`sqrt(x1 ** 2 + x2 ** 2)` without overflow, elementwise."""
     x1, x2, _ = operands_of(np.hypot, x1, x2)
@@ -673,7 +689,7 @@ def _rounding(ufunc: Any, record: Any) -> Callable[[Any], Any]:
         x = tensor(x)
         if ufunc is _round_any:
             promoted(np.positive, x)  # refuses bools, as the eager call does
-        return record(x) if x.dtype.kind == "f" else x
+        return record(x) if kind_of(x.dtype) == "f" else x
 
     return functools.wraps(record)(composite(eager)(symbolic))
 
@@ -707,7 +723,7 @@ def trunc_op(x: Any) -> Any:
 
 
 def _round_any(x: Any) -> Any:
-    return np.rint(x) if np.asarray(x).dtype.kind in "fc" else np.positive(x)
+    return np.rint(x) if kind_of(np.asarray(x).dtype) in "fc" else np.positive(x)
 
 
 floor = _rounding(np.floor, floor_op)
@@ -723,14 +739,14 @@ trunc = _rounding(np.trunc, trunc_op)
 def isfinite(x: Any) -> Any:
     """Whether an element is neither infinite nor NaN."""
     x = tensor(x)
-    return less(abs(x), np.inf) if x.dtype.kind == "f" else equal(x, x)
+    return less(abs(x), np.inf) if kind_of(x.dtype) == "f" else equal(x, x)
 
 
 @composite(np.signbit)
 def signbit(x: Any) -> Any:
     """Whether an element is negative, or is -0."""
     x = tensor(x)
-    if x.dtype.kind != "f":
+    if kind_of(x.dtype) != "f":
         return less(x, 0)
     # 1 / -0 is minus infinity.
     return less(where(equal(x, 0), reciprocal_op(x), x), 0)

@@ -39,6 +39,7 @@ from graphctx.spec import (
     DimLike,
     broadcast_shapes,
     joined_shape,
+    kind_of,
     require_same_dim,
     same_dim,
     shape_text,
@@ -136,7 +137,7 @@ def _slice_content(data: Any, starts: Any, ends: Any, axes: Any = None, steps: A
     return data[_python_slice(len(data), starts[0], ends[0], steps[0] if steps else 1)]
 
 
-@op("Slice", since=13, infer=_infer_slice, view=True, content=_slice_content)
+@op("Slice", any_dtype=True, since=13, infer=_infer_slice, view=True, content=_slice_content)
 def slice_op(data: Any, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Any:
     """A part of a tensor; bounds beyond the ends are moved to them."""
     index: list[Any] = [slice(None)] * data.ndim
@@ -172,7 +173,7 @@ def _gather_content(data: Any, indices: Any, *, axis: int = 0) -> Any:
     return tuple(data[index] for index in indices)
 
 
-@op("Gather", since=13, infer=_infer_gather, content=_gather_content)
+@op("Gather", any_dtype=True, since=13, infer=_infer_gather, content=_gather_content)
 def gather_op(data: Any, indices: Any, *, axis: int = 0) -> Any:
     """Slices of a tensor along an axis, by index; negative ones count from the back."""
     return np.take(data, indices, axis)
@@ -230,7 +231,7 @@ def _crop(data: Any, shape: Sequence[int], axis: int) -> Any:
     return data[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(shape))]
 
 
-@op("GatherElements", since=13, infer=_infer_gather_elements)
+@op("GatherElements", any_dtype=True, since=13, infer=_infer_gather_elements)
 def gather_elements_op(data: Any, indices: Any, *, axis: int = 0) -> Any:
     """One element for each index, which replaces its position along the axis."""
     return np.take_along_axis(_crop(data, indices.shape, axis), indices, axis)
@@ -283,7 +284,7 @@ def _infer_gather_nd(data: Value, indices: Value, *, batch_dims: int = 0) -> Inf
     return (*indices.shape[:-1], *_nd_shape(data, indices, batch_dims)), data.dtype
 
 
-@op("GatherND", since=13, infer=_infer_gather_nd)
+@op("GatherND", any_dtype=True, since=13, infer=_infer_gather_nd)
 def gather_nd(data: Any, indices: Any, *, batch_dims: int = 0) -> Any:
     """Elements or slices by index tuples: `data[indices[..., 0], indices[..., 1], ...]`."""
     grid = np.ogrid[tuple(slice(n) for n in data.shape[:batch_dims])] if batch_dims else ()
@@ -389,7 +390,7 @@ class _Indexing:
         if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
             return int(item)
         item = _indices(item)
-        kind = item.dtype.kind
+        kind = kind_of(item.dtype)
         if kind == "b":
             raise TraceError(
                 f"{where()}{self.x.spec} is indexed by a boolean mask, but the size of the result "
@@ -575,7 +576,7 @@ def _infer_trilu(input: Value, k: Value | None = None, *, upper: int = 1) -> Inf
     return input.shape, input.dtype
 
 
-@op("Trilu", since=14, infer=_infer_trilu)
+@op("Trilu", any_dtype=True, since=14, infer=_infer_trilu)
 def trilu_op(input: Any, k: Any = None, *, upper: int = 1) -> Any:
     """The upper (or lower) triangle of the last two axes; zero elsewhere."""
     if input.ndim < 2:
@@ -639,7 +640,7 @@ def _pad_source(size: int, before: int, after: int, mode: str) -> Any:
     return np.minimum(places, period - places) if size > 1 else np.zeros_like(places)
 
 
-@op("Pad", since=18, infer=_infer_pad)
+@op("Pad", any_dtype=True, since=18, infer=_infer_pad)
 def pad_op(
     data: Any, pads: Any, constant_value: Any = None, axes: Any = None, *, mode: str = "constant"
 ) -> Any:
@@ -727,7 +728,7 @@ def _infer_one_hot(indices: Value, depth: Value, values: Value, *, axis: int = -
     return (*indices.shape[:axis], known[0], *indices.shape[axis:]), values.dtype
 
 
-@op("OneHot", since=11, infer=_infer_one_hot)
+@op("OneHot", any_dtype=True, since=11, infer=_infer_one_hot)
 def one_hot_op(indices: Any, depth: Any, values: Any, *, axis: int = -1) -> Any:
     """`values[1]` at the index and `values[0]` elsewhere along a new axis of size depth."""
     size = int(depth.reshape(()))

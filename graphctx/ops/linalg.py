@@ -14,12 +14,13 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.elementwise import multiply
-from graphctx.ops.rules import composite, numpy_rules, operands_of, tensor
-from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
+from graphctx.ops.rules import alike, composite, numpy_rules, operands_of, tensor
+from graphctx.ops.table import TABLE, Inferred, common_dtype, normalize_axis, op, require_kind
 from graphctx.spec import (
     DimLike,
     broadcast_dims,
     broadcast_shapes,
+    is_extended,
     joined_shape,
     require_same_dim,
     shape_text,
@@ -57,12 +58,17 @@ def _matmul_adds(node: Node) -> Any:
     return size_of(node.output.shape) * a.shape[-1]
 
 
-@numpy_rules(np.matmul, eager=lambda a, b: _product(np.asarray(a), np.asarray(b)))
+@numpy_rules(np.matmul, eager=lambda a, b: _eager_product(a, b))
 @op("MatMul", since=9, infer=_infer_matmul, promote=0, multiply_adds=_matmul_adds,
     inline=_inline_matmul, row_major=True)  # fmt: skip
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product over the last two axes; other axes broadcast, 1-D operands are vectors."""
     return _product(a, b)
+
+
+def _eager_product(a: Any, b: Any) -> Any:
+    a, b = (np.asarray(x) for x in alike(a, b))
+    return TABLE["MatMul"].kernel(a, b) if is_extended(a.dtype) else _product(a, b)
 
 
 def _product(a: Any, b: Any) -> Any:

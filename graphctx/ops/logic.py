@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from graphctx.graph import Node, Value
-from graphctx.ops.rules import common, composite, numpy_rules, operands_of, recorder_of, tensor
+from graphctx.ops.rules import (
+    common,
+    composite,
+    numpy_rules,
+    of_one_dtype,
+    operands_of,
+    recorder_of,
+    tensor,
+)
 from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
-from graphctx.spec import Dim, as_dtype, broadcast_shapes
+from graphctx.spec import Dim, as_dtype, broadcast_shapes, kind_of
 from graphctx.tensor import ArrayOperators, Tensor
 
 BOOL = np.dtype(bool)
@@ -58,7 +66,7 @@ def equal(a: Any, b: Any) -> Any:
     return np.equal(a, b)
 
 
-@composite(np.not_equal)
+@composite(of_one_dtype(np.not_equal))
 def not_equal(x1: Any, x2: Any) -> Any:
     """Whether two elements differ."""
     x1, x2, dtype = operands_of(np.not_equal, x1, x2)
@@ -128,14 +136,14 @@ def isinf_op(x: Any, *, detect_negative: int = 1, detect_positive: int = 1) -> A
 def isnan(x: Any) -> Any:
     """Whether an element is NaN."""
     x = tensor(x)
-    return isnan_op(x) if x.dtype.kind == "f" else not_equal(x, x)
+    return isnan_op(x) if kind_of(x.dtype) == "f" else not_equal(x, x)
 
 
 @composite(np.isinf)
 def isinf(x: Any) -> Any:
     """Whether an element is infinite."""
     x = tensor(x)
-    return isinf_op(x) if x.dtype.kind == "f" else not_equal(x, x)
+    return isinf_op(x) if kind_of(x.dtype) == "f" else not_equal(x, x)
 
 
 # -- logic ----------------------------------------------------------------------------------------
@@ -253,13 +261,13 @@ def bitwise_right_shift(x1: Any, x2: Any) -> Any:
 # -- choosing -------------------------------------------------------------------------------------
 
 
-@op("Where", since=9, infer=_infer_where, promote=1, local=0)
+@op("Where", any_dtype=True, since=9, infer=_infer_where, promote=1, local=0)
 def where_op(condition: Any, x: Any, y: Any) -> Any:
     """`x` where the condition is true, else `y`."""
     return np.where(condition, x, y)
 
 
-@composite(np.where)
+@composite(of_one_dtype(np.where, 1))
 def where(condition: Any, x1: Any, x2: Any) -> Any:
     """`x1` where the condition is true, else `x2`, elementwise."""
     recorder = recorder_of(condition, x1, x2)
@@ -277,7 +285,7 @@ def _first(x: tuple[Any, ...], *_: Any, **__: Any) -> Any:
     return x
 
 
-@op("Identity", since=1, infer=same, view=True, content=_first)
+@op("Identity", any_dtype=True, since=1, infer=same, view=True, content=_first)
 def identity(x: Any) -> Any:
     """`x` itself, as an operator of its own."""
     return x
@@ -291,7 +299,7 @@ def _local_cast(node: Node) -> int | None:
     return None if any(v.dtype == object for v in (node.output, *node.operands) if v) else 0
 
 
-@op("Cast", since=13, infer=_infer_cast, content=_first, local=_local_cast)
+@op("Cast", any_dtype=True, since=13, infer=_infer_cast, content=_first, local=_local_cast)
 def cast_op(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Any:
     """The same values as another dtype; strings are parsed or printed."""
     to = as_dtype(to)
@@ -305,7 +313,7 @@ def cast_op(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> An
 
 
 def _parsed(texts: Any, to: np.dtype[Any]) -> Any:
-    read: Callable[[str], Any] = _parsed_int if to.kind in "iu" else float
+    read: Callable[[str], Any] = _parsed_int if kind_of(to) in "iu" else float
     numbers = [read(text) for text in texts.reshape(-1)]
     return np.asarray(numbers).astype(to).reshape(texts.shape)
 

@@ -26,6 +26,7 @@ from graphctx.spec import (
     Dim,
     DimLike,
     Shape,
+    kind_of,
     may_be_same,
     require_same_dim,
     same_dim,
@@ -744,7 +745,7 @@ def max_pool_op(
         X.shape[2:], tuple(kernel_shape), _key(strides), _key(dilations), _key(pads), auto_pad,
         ceil_mode,
     )  # fmt: skip
-    empty = -np.inf if X.dtype.kind == "f" else np.iinfo(X.dtype).min
+    empty = -np.inf if kind_of(X.dtype) == "f" else np.iinfo(X.dtype).min
     return _reduce(X, layout, np.maximum, empty)
 
 

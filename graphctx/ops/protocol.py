@@ -19,6 +19,7 @@ from graphctx.context import source_line
 from graphctx.errors import TraceError
 from graphctx.ops.reductions import symbolic_float
 from graphctx.ops.rules import common, operands_of, promoted, strong, tensor
+from graphctx.spec import kind_of
 from graphctx.tensor import ArrayOperators, Tensor, where
 
 # NumPy's name of a function -> the name in `graphctx.ops`, where they differ.
@@ -248,7 +249,7 @@ def _all(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
 def _as_float(a: Any, dtype: Any, name: str) -> Any:
     if dtype is None:
         return a
-    if np.dtype(dtype).kind != "f":
+    if kind_of(np.dtype(dtype)) != "f":
         raise TraceError(
             f"{where()}np.{name} with dtype={np.dtype(dtype)} cannot be recorded on a symbolic "
             f"tensor; convert the result with ops.astype ({source_line()})"
@@ -301,13 +302,13 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: An
 def _round(a: Any, decimals: Any = 0) -> Any:
     ops = _ops()
     a = tensor(a)
-    if a.dtype.kind in "iu" and decimals >= 0:
+    if kind_of(a.dtype) in "iu" and decimals >= 0:
         return a
     if decimals == 0:
         return _rint(a)
     if a.dtype == bool:
         raise TraceError(f"{where()}np.round: bools have no decimals ({source_line()})")
-    wide = ops.astype(a, np.float64) if a.dtype.kind in "iu" else a
+    wide = ops.astype(a, np.float64) if kind_of(a.dtype) in "iu" else a
     factor = 10.0 ** abs(decimals)
     there, back = (ops.multiply, ops.divide) if decimals > 0 else (ops.divide, ops.multiply)
     return ops.astype(back(ops.round(there(wide, factor)), factor), a.dtype)

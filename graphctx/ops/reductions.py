@@ -27,7 +27,7 @@ from graphctx.ops.elementwise import (
 from graphctx.ops.logic import BOOL, astype
 from graphctx.ops.rules import composite, half_in_single, recorder_of, tensor
 from graphctx.ops.table import Inferred, constant_ints, normalize_axis, op, require_kind
-from graphctx.spec import Dim, size_of
+from graphctx.spec import Dim, is_extended, is_half, kind_of, size_of
 from graphctx.tensor import Tensor
 from graphctx.tensor import where as location
 
@@ -82,11 +82,11 @@ def _sum_of(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _mean_of(x: Any, axis: Any, keepdims: bool) -> Any:
-    if x.dtype == np.float16:
-        return _mean_of(x.astype(np.float32), axis, keepdims).astype(np.float16)
+    if is_half(x.dtype):
+        return _mean_of(x.astype(np.float32), axis, keepdims).astype(x.dtype)
     total = _ADD.reduce(x, axis=axis, dtype=x.dtype, keepdims=keepdims)
     count = _count(x.shape, axis)
-    if x.dtype.kind == "f":
+    if kind_of(x.dtype) == "f":
         return np.true_divide(total, x.dtype.type(count))
     count = np.asarray(count, x.dtype)
     return np.floor_divide(np.subtract(total, np.fmod(total, count)), count)
@@ -100,15 +100,15 @@ def _count(shape: Sequence[Any], axis: Any) -> Any:
 
 
 def _lowest(dtype: np.dtype[Any]) -> Any:
-    if dtype.kind == "f":
+    if kind_of(dtype) == "f":
         return -np.inf
-    return False if dtype.kind == "b" else np.iinfo(dtype).min
+    return False if kind_of(dtype) == "b" else np.iinfo(dtype).min
 
 
 def _highest(dtype: np.dtype[Any]) -> Any:
-    if dtype.kind == "f":
+    if kind_of(dtype) == "f":
         return np.inf
-    return True if dtype.kind == "b" else np.iinfo(dtype).max
+    return True if kind_of(dtype) == "b" else np.iinfo(dtype).max
 
 
 def _max_of(x: Any, axis: Any, keepdims: bool) -> Any:
@@ -124,12 +124,13 @@ def _min_of(x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 def _in_float(reduce: Callable[..., Any]) -> Callable[..., Any]:
-    """Integers are reduced as float64 and cut off; float16 is reduced as float32."""
+    """Integers are reduced as float64 and cut off; floats of 16 bits are reduced as float32."""
 
     def convert(x: Any, axis: Any, keepdims: bool) -> Any:
-        if x.dtype.kind == "f" and x.dtype != np.float16:
+        half = is_half(x.dtype)
+        if not half and x.dtype.kind == "f":
             return reduce(x, axis, keepdims)
-        wide = x.astype(np.float32 if x.dtype == np.float16 else np.float64)
+        wide = x.astype(np.float32 if half else np.float64)
         return np.asarray(reduce(wide, axis, keepdims)).astype(x.dtype)
 
     return convert
@@ -352,7 +353,19 @@ def _eager(ufunc: Any) -> Callable[..., Any]:
     return reduce
 
 
-@composite(_eager(_ADD))
+def _eager_sum(ufunc: Any) -> Callable[..., Any]:
+    """A sum or product, which NumPy would round to bfloat16 after each step."""
+    plain = _eager(ufunc)
+
+    def reduce(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
+        if dtype is None and is_extended(getattr(x, "dtype", INT64)) and is_half(x.dtype):
+            return plain(x.astype(np.float32), axis, keepdims).astype(x.dtype)
+        return plain(x, axis, keepdims, dtype=dtype)
+
+    return reduce
+
+
+@composite(_eager_sum(_ADD))
 def sum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Sum over axes; of bools and small integers it is int64, as in NumPy."""
     x = tensor(x)
@@ -360,7 +373,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) 
     return _reduce(reduce_sum_op, x, axis, keepdims)
 
 
-@composite(_eager(np.multiply))
+@composite(_eager_sum(np.multiply))
 def prod(x: Any, axis: Any = None, keepdims: bool = False, *, dtype: Any = None) -> Any:
     """Product over axes; of bools and small integers it is int64, as in NumPy."""
     x = tensor(x)
@@ -406,7 +419,7 @@ def all(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 def _float_of(x: Any) -> Any:
     """The operand with integers as float64, as NumPy's `mean` has it."""
-    return x if x.dtype.kind in "fc" else x.astype(np.float64)
+    return x if kind_of(x.dtype) in "fc" else x.astype(np.float64)
 
 
 def _eager_mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -423,7 +436,7 @@ def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def symbolic_float(x: Any) -> Tensor:
     """The operand as a tensor of floats; integers become float64."""
     x = tensor(x)
-    return x if x.dtype.kind == "f" else tensor(x, np.float64)
+    return x if kind_of(x.dtype) == "f" else tensor(x, np.float64)
 
 
 @half_in_single
@@ -518,6 +531,9 @@ def _eager_cumulative(function: Callable[..., Any]) -> Callable[..., Any]:
         x = np.asarray(x)
         if axis is None:
             x, axis = x.reshape(-1), 0
+        if is_extended(x.dtype) and is_half(x.dtype):
+            wide = function(x.astype(np.float32), axis=axis, include_initial=include_initial)
+            return wide.astype(x.dtype)
         return function(x, axis=axis, include_initial=include_initial)
 
     return accumulate

@@ -20,7 +20,7 @@ from graphctx.ops.shape import (
     with_recorder,
 )
 from graphctx.ops.table import Inferred, op, require_kind
-from graphctx.spec import Dim, DimLike, Shape, is_static, same_dim, same_shape, shape_text
+from graphctx.spec import Dim, DimLike, Shape, is_static, kind_of, same_dim, same_shape, shape_text
 from graphctx.tensor import ArrayOperators, where
 
 Region = tuple[float, float]
@@ -353,7 +353,7 @@ def resize_op(
         )
     except ShapeError as error:
         raise ValueError(str(error)) from None
-    if X.dtype.kind not in _kinds(mode, antialias):
+    if kind_of(X.dtype) not in _kinds(mode, antialias):
         raise ValueError("the dtype does not fit")
     regions: dict[int, Region] = {}
     if coordinate_transformation_mode == "tf_crop_and_resize":

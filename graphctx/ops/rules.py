@@ -16,8 +16,8 @@ from graphctx.builder import Builder
 from graphctx.context import current
 from graphctx.errors import DTypeError, GraphctxError, TraceError
 from graphctx.ops.table import Op
-from graphctx.spec import Dim, TensorSpec
-from graphctx.tensor import ArrayOperators, Recorder, Tensor, result_dtype, where
+from graphctx.spec import Dim, TensorSpec, is_extended, is_half, kind_of
+from graphctx.tensor import ArrayOperators, Recorder, Tensor, extended_result, result_dtype, where
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def _explain(
     recorder = Recorder(Builder())
     tensors = [
         Tensor(recorder.builder.input(TensorSpec(x.shape, x.dtype), f"x{i}"), recorder)
-        if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind in "biufcOU"
+        if isinstance(x, (np.ndarray, np.generic)) and kind_of(x.dtype) in "biufcOU"
         else x
         for i, x in enumerate(args)
     ]
@@ -134,7 +134,7 @@ _WEAK: dict[str, Any] = {"b": np.dtype(bool), "i": int, "u": int, "f": float, "c
 def dtype_of(x: Any) -> Any:
     """The dtype of an operand; `int`, `float` or `complex` where it is weak."""
     if isinstance(x, Tensor):
-        return _WEAK[x.dtype.kind] if x.weak else x.dtype
+        return _WEAK[kind_of(x.dtype)] if x.weak else x.dtype
     if isinstance(x, Dim):
         return int  # the Python integer that it is in an eager call
     if isinstance(x, ArrayOperators):
@@ -154,6 +154,8 @@ def promoted(ufunc: Any, *operands: Any) -> list[Any]:
     dtypes = [dtype_of(x) for x in operands]
     if all(isinstance(dtype, type) for dtype in dtypes):
         dtypes = [np.dtype(dtype) for dtype in dtypes]
+    if any(not isinstance(dtype, type) and is_extended(dtype) for dtype in dtypes):
+        return [extended_result(dtypes)] * len(dtypes)
     if any(dtype == object for dtype in dtypes) and any(dtype != object for dtype in dtypes):
         raise DTypeError(f"{where()}{ufunc.__name__}: strings do not mix with numbers")
     try:
@@ -164,6 +166,27 @@ def promoted(ufunc: Any, *operands: Any) -> list[Any]:
     if any(dtype != dtypes[0] for dtype in dtypes):  # NumPy compares int64 and uint64 as they are
         dtypes = [np.result_type(*dtypes)] * len(dtypes)
     return dtypes
+
+
+def alike(*operands: Any) -> Sequence[Any]:
+    """Arrays and Python numbers of one dtype where bfloat16 is among them, else as they are.
+
+    NumPy would make float32 of bfloat16 and a Python float: to it that is no weak number there.
+    """
+    for x in operands:
+        if isinstance(x, (np.ndarray, np.generic)) and is_extended(x.dtype):
+            dtype = extended_result([dtype_of(x) for x in operands if x is not None])
+            return [None if x is None else np.asarray(x).astype(dtype) for x in operands]
+    return operands
+
+
+def of_one_dtype(function: Callable[..., Any], start: int = 0) -> Callable[..., Any]:
+    """The function of arrays with the operands from `start` on made `alike`."""
+
+    def eager(*operands: Any) -> Any:
+        return function(*operands[:start], *alike(*operands[start:]))
+
+    return eager
 
 
 def operands_of(ufunc: Any, *operands: Any) -> tuple[Any, ...]:
@@ -219,6 +242,8 @@ def numpy_rules(
             return _dispatch(run, symbolic, (x,), {})
 
         def binary(x1: Any, x2: Any) -> Any:
+            if x1.__class__ is float or x2.__class__ is float:
+                x1, x2 = alike(x1, x2)
             if x1.__class__ in _PLAIN and x2.__class__ in _PLAIN:
                 try:
                     return run(x1, x2)
@@ -246,9 +271,9 @@ def float_rules(record: Op) -> Callable[..., Any]:
         return {**dict(zip(names, values, strict=False)), **options}
 
     def eager(x: Any, *values: Any, **options: Any) -> Any:
-        if x.__class__ is not np.ndarray or x.dtype.kind != "f":
+        if x.__class__ is not np.ndarray or kind_of(x.dtype) != "f":
             x = np.asarray(x)
-            if x.dtype.kind not in "fc":
+            if kind_of(x.dtype) not in "fc":
                 x = x.astype(np.exp.resolve_dtypes((x.dtype, None))[0])
         if values:
             options = attributes(values, options)
@@ -267,21 +292,22 @@ def _named_like(record: Op, function: Function) -> Function:
 
 
 def half_in_single(kernel: Function) -> Function:
-    """Decorate a kernel of several steps: float16 is computed in float32 and rounded once."""
+    """Decorate a kernel of several steps: 16 bits are computed in float32 and rounded once."""
 
     @functools.wraps(kernel)
     def wide(x: Any, *operands: Any, **attrs: Any) -> Any:
-        if x.dtype != np.float16:
+        dtype = x.dtype
+        if not is_half(dtype):
             return kernel(x, *operands, **attrs)
         wider = [None if y is None else _single(y) for y in (x, *operands)]
         with np.errstate(over="ignore"):
             result = kernel(*wider, **attrs)
             if isinstance(result, tuple):
-                return tuple(y.astype(np.float16) for y in result)
-            return result.astype(np.float16)
+                return tuple(y.astype(dtype) for y in result)
+            return result.astype(dtype)
 
     return wide  # type: ignore[return-value]
 
 
 def _single(x: Any) -> Any:
-    return x.astype(np.float32) if x.dtype == np.float16 else x
+    return x.astype(np.float32) if is_half(x.dtype) else x

@@ -31,6 +31,7 @@ from graphctx.spec import (
     DimLike,
     Shape,
     broadcast_shapes,
+    kind_of,
     may_be_same,
     require_same_dim,
     same_dim,
@@ -192,7 +193,15 @@ def _inline_reshape(node: Node) -> str | None:
     return f"{{0}}.reshape({', '.join(map(str, target.tolist()))})" if target.size else None
 
 
-@op("Reshape", since=14, infer=_infer_reshape, view=True, content=_first, inline=_inline_reshape)
+@op(
+    "Reshape",
+    any_dtype=True,
+    since=14,
+    infer=_infer_reshape,
+    view=True,
+    content=_first,
+    inline=_inline_reshape,
+)
 def reshape_op(data: Any, shape: Any, *, allowzero: int = 0) -> Any:
     """The same elements in another shape; -1 is inferred, 0 copies unless `allowzero`."""
     target = shape.tolist()
@@ -267,7 +276,7 @@ def _infer_flatten(input: Value, *, axis: int = 1) -> Inferred:
     return (size_of(input.shape[:axis]), size_of(input.shape[axis:])), input.dtype
 
 
-@op("Flatten", since=13, infer=_infer_flatten, view=True)
+@op("Flatten", any_dtype=True, since=13, infer=_infer_flatten, view=True)
 def flatten(input: Any, *, axis: int = 1) -> Any:
     """All axes before `axis` as one, all others as another: [batch, ...] to [batch, n]."""
     if not -input.ndim <= axis <= input.ndim:
@@ -288,7 +297,7 @@ def _infer_squeeze(data: Value, axes: Value | None = None) -> Inferred:
     return tuple(d for i, d in enumerate(data.shape) if i not in drop), data.dtype
 
 
-@op("Squeeze", since=13, infer=_infer_squeeze, view=True, content=_first)
+@op("Squeeze", any_dtype=True, since=13, infer=_infer_squeeze, view=True, content=_first)
 def squeeze_op(data: Any, axes: Any = None) -> Any:
     """Axes of size 1 removed; all of them where none are given."""
     return np.squeeze(data, None if axes is None else tuple(axes.tolist()))
@@ -316,7 +325,7 @@ def _infer_unsqueeze(data: Value, axes: Value) -> Inferred:
     return tuple(1 if i in new else next(old) for i in range(rank)), data.dtype
 
 
-@op("Unsqueeze", since=13, infer=_infer_unsqueeze, view=True, content=_first)
+@op("Unsqueeze", any_dtype=True, since=13, infer=_infer_unsqueeze, view=True, content=_first)
 def unsqueeze_op(data: Any, axes: Any) -> Any:
     """Axes of size 1 inserted, so that they stand where `axes` says in the result."""
     return np.expand_dims(data, tuple(axes.tolist()))
@@ -343,7 +352,14 @@ def _inline_transpose(node: Node) -> str:
     return f"{{0}}.transpose({', '.join(map(str, node.attrs.get('perm', ())))})"
 
 
-@op("Transpose", since=13, infer=_infer_transpose, view=True, inline=_inline_transpose)
+@op(
+    "Transpose",
+    any_dtype=True,
+    since=13,
+    infer=_infer_transpose,
+    view=True,
+    inline=_inline_transpose,
+)
 def transpose_op(data: Any, *, perm: Any = None) -> Any:
     """Axes permuted: axis i of the result is axis `perm[i]` of the operand."""
     return data.transpose(perm)
@@ -428,7 +444,15 @@ def _concat_content(*dims: Any, axis: int) -> Any:
     return sum(dims, ())
 
 
-@op("Concat", since=13, infer=_infer_concat, promote=0, content=_concat_content, row_major=True)
+@op(
+    "Concat",
+    any_dtype=True,
+    since=13,
+    infer=_infer_concat,
+    promote=0,
+    content=_concat_content,
+    row_major=True,
+)
 def concat_op(*inputs: Any, axis: int) -> Any:
     """Tensors joined along an axis."""
     if all(x.flags.c_contiguous for x in inputs):
@@ -488,7 +512,7 @@ def _infer_split(
     return [((*before, part, *after), input.dtype) for part in sizes]
 
 
-@op("Split", since=18, infer=_infer_split, view=True)
+@op("Split", any_dtype=True, since=18, infer=_infer_split, view=True)
 def split_op(input: Any, split: Any = None, *, axis: int = 0, num_outputs: int = 0) -> Any:
     """A tensor cut into parts along an axis."""
     size = input.shape[axis]
@@ -560,7 +584,7 @@ def _infer_expand(input: Value, shape: Value) -> Inferred:
     return broadcast_shapes(input.shape, tuple(known_dims(shape, "the shape"))), input.dtype
 
 
-@op("Expand", since=13, infer=_infer_expand, view=True)
+@op("Expand", any_dtype=True, since=13, infer=_infer_expand, view=True)
 def expand_op(input: Any, shape: Any) -> Any:
     """A tensor broadcast together with a shape."""
     return np.broadcast_to(input, np.broadcast_shapes(input.shape, tuple(shape.tolist())))
@@ -610,7 +634,7 @@ def _infer_tile(input: Value, repeats: Value) -> Inferred:
     return tuple(d * n for d, n in zip(input.shape, counts, strict=True)), input.dtype
 
 
-@op("Tile", since=13, infer=_infer_tile, view=True)
+@op("Tile", any_dtype=True, since=13, infer=_infer_tile, view=True)
 def tile_op(input: Any, repeats: Any) -> Any:
     """A tensor repeated as a whole, `repeats[i]` times along axis i."""
     counts = repeats.tolist()
@@ -673,7 +697,7 @@ def _infer_depth_to_space(input: Value, *, blocksize: int, mode: str = "DCR") ->
     return (n, depth, h * blocksize, w * blocksize), input.dtype
 
 
-@op("DepthToSpace", since=13, infer=_infer_depth_to_space, view=True)
+@op("DepthToSpace", any_dtype=True, since=13, infer=_infer_depth_to_space, view=True)
 def depth_to_space(input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
     """Channels moved into blocks of space: [N, C*b*b, H, W] to [N, C, H*b, W*b]."""
     n, c, h, w = input.shape
@@ -692,7 +716,7 @@ def _infer_space_to_depth(input: Value, *, blocksize: int) -> Inferred:
     return (n, c * blocksize * blocksize, rows, columns), input.dtype
 
 
-@op("SpaceToDepth", since=13, infer=_infer_space_to_depth, view=True)
+@op("SpaceToDepth", any_dtype=True, since=13, infer=_infer_space_to_depth, view=True)
 def space_to_depth(input: Any, *, blocksize: int) -> Any:
     """Blocks of space moved into channels: [N, C, H*b, W*b] to [N, C*b*b, H, W]."""
     n, c, h, w = input.shape
@@ -712,7 +736,7 @@ def _shape_content(data: Value, *, start: int = 0, end: int | None = None) -> An
     return data.shape[start:end]
 
 
-@op("Shape", since=15, infer=_infer_shape, content=_shape_content)
+@op("Shape", any_dtype=True, since=15, infer=_infer_shape, content=_shape_content)
 def shape(data: Any, *, start: int = 0, end: int | None = None) -> Any:
     """The sizes of the axes `start:end` as an int64 vector."""
     return np.array(data.shape[start:end], np.int64)
@@ -722,7 +746,7 @@ def _infer_size(data: Value) -> Inferred:
     return (), INT64
 
 
-@op("Size", since=13, infer=_infer_size)
+@op("Size", any_dtype=True, since=13, infer=_infer_size)
 def size(data: Any) -> Any:
     """The number of elements as an int64 scalar."""
     return np.array(data.size, np.int64)
@@ -764,7 +788,7 @@ def range_op(start: Any, limit: Any, delta: Any) -> Any:
     """`start`, `start + delta`, ... up to but without `limit`."""
     dtype = np.result_type(start, limit, delta)
     first, end, step = (np.asarray(x).item() for x in (start, limit, delta))
-    if dtype.kind != "f":
+    if kind_of(dtype) != "f":
         return np.arange(first, end, step, dtype=dtype)
     count = max(math.ceil((end - first) / step), 0)
     return np.asarray(first, dtype) + np.arange(count, dtype=dtype) * np.asarray(step, dtype)

@@ -24,8 +24,19 @@ import numpy as np
 from graphctx.context import current
 from graphctx.errors import DTypeError, GraphctxError, ShapeError
 from graphctx.graph import Node, Value
-from graphctx.spec import Dim, Shape, broadcast_shapes, dtype_name, shape_text
-from graphctx.tensor import ArrayOperators, Tensor, where
+from graphctx.spec import (
+    Dim,
+    Shape,
+    TensorSpec,
+    broadcast_shapes,
+    dtype_name,
+    is_extended,
+    is_half,
+    is_storage,
+    kind_of,
+    shape_text,
+)
+from graphctx.tensor import ArrayOperators, Tensor, result_dtype, where
 
 OPSET = 28  # the newest opset of the pinned onnx: operators follow its specification
 
@@ -38,7 +49,11 @@ class Op:
     Attributes:
         name: ONNX's operator name; lower case for operators that ONNX lacks.
         since: first opset in which ONNX's operator means what the kernel does.
-        kernel: NumPy implementation: `kernel(*operands, **attrs)`.
+        kernel: NumPy implementation: `kernel(*operands, **attrs)`. It takes bfloat16, too: the
+            function that was decorated computes it in float32, and the result is rounded once.
+        function: the function that was decorated.
+        any_dtype: whether that takes operands of every dtype as they are: it moves elements, or
+            converts them by itself. Then it is the kernel.
         infer: `infer(*values, **attrs)` -> (shape, dtype), or a list of them.
         expand: for operators that ONNX or onnxruntime lack, the same computation in operators
             that they have: takes and returns tensors. Files have these instead.
@@ -75,6 +90,7 @@ class Op:
         ufunc: Any,
         inline: str | Callable[[Node], str | tuple[str, ...] | None] | None,
         view: bool,
+        any_dtype: bool,
         row_major: bool,
         local: int | Callable[[Node], int | None] | None,
         promote: int | None,
@@ -83,7 +99,10 @@ class Op:
     ) -> None:
         functools.update_wrapper(self, kernel)
         self.name = name
-        self.kernel = kernel
+        self.function = kernel
+        self.any_dtype = any_dtype or view
+        plain = self.any_dtype or ufunc is not None  # those of ml_dtypes round once, too
+        self.kernel = kernel if plain else self._in_single(kernel)
         self.infer = infer
         self.since = since
         self.expand = expand
@@ -138,10 +157,20 @@ class Op:
             else _array(x)
             for i, x in enumerate(resolved)
         ]
+        if any(isinstance(x, (np.ndarray, np.generic)) and is_extended(x.dtype) for x in arrays):
+            arrays = self._of_one_dtype(arrays)
         try:
             return self.kernel(*arrays, **attrs)
         except (ValueError, IndexError, TypeError) as error:
             raise self._explain(arrays, attrs, error) from error
+
+    def _of_one_dtype(self, operands: Sequence[Any]) -> list[Any]:
+        """Operands with Python numbers as arrays: beside bfloat16 they are not weak to NumPy."""
+        start = len(operands) if self.promote is None else self.promote
+        given = [x for x in operands[start:] if x is not None]
+        dtype = result_dtype([getattr(x, "dtype", x) for x in given]) if given else None
+        rest = [None if x is None else np.asarray(x).astype(dtype) for x in operands[start:]]
+        return [*operands[:start], *rest]
 
     def _check(self, operands: Sequence[Any], attrs: Mapping[str, Any]) -> None:
         most = len(self.operand_names)
@@ -157,8 +186,43 @@ class Op:
             if name not in attrs:
                 raise TypeError(f"{where()}{self.name} needs the attribute {name!r}")
 
+    def _in_single(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The kernel of a function that bfloat16 is given to as float32."""
+
+        @functools.wraps(function)
+        def kernel(*operands: Any, **attrs: Any) -> Any:
+            for x in operands:
+                if isinstance(x, (np.ndarray, np.generic)) and is_extended(x.dtype):
+                    dtypes = self._dtypes_of(operands, attrs)
+                    return _round(function, dtypes, *operands, **attrs)
+            return function(*operands, **attrs)
+
+        return kernel
+
+    def _dtypes_of(self, operands: Sequence[Any], attrs: Mapping[str, Any]) -> list[Any]:
+        """The dtypes of the outputs for arrays."""
+        from graphctx.builder import Builder
+
+        builder = Builder()
+        attrs = {name: value for name, value in attrs.items() if name != "out"}
+        values = [
+            None if x is None
+            else builder.constant(x) if x.size <= 64  # elements that inference may ask for
+            else builder.input(TensorSpec(x.shape, x.dtype), f"x{i}")
+            for i, x in enumerate(operands)
+        ]  # fmt: skip
+        return [dtype for _, dtype in self.infer_outputs(values, attrs)]
+
+    def kernel_for(self, node: Node) -> Callable[..., Any]:
+        """What computes a node: the kernel, without what it does to find out about dtypes."""
+        if self.kernel is self.function or not _has_extended(node):
+            return self.function
+        return functools.partial(_round, self.function, [v.dtype for v in node.outputs])
+
     def templates(self, node: Node) -> tuple[str, ...]:
         """The expressions for generated code; empty where the kernel is called; see `inline`."""
+        if self.kernel is not self.function and _has_extended(node):
+            return ()
         if callable(self.inline):
             found = self.inline(node)
         elif node.attrs:
@@ -247,6 +311,28 @@ class Op:
         return f"<op {self.name}>"
 
 
+def _has_extended(node: Node) -> bool:
+    return any(
+        v is not None and v.dtype is not None and is_extended(v.dtype)
+        for v in (*node.operands, *node.outputs)
+    )
+
+
+def _round(
+    function: Callable[..., Any], dtypes: Sequence[Any], *operands: Any, **attrs: Any
+) -> Any:
+    """Call a kernel with float32 instead of bfloat16, and round what it returns."""
+    wide = [
+        x.astype(np.float32) if x is not None and is_extended(x.dtype) and is_half(x.dtype) else x
+        for x in operands
+    ]
+    with np.errstate(over="ignore"):
+        result = function(*wide, **attrs)
+        if isinstance(result, tuple):
+            return tuple(y.astype(d, copy=False) for y, d in zip(result, dtypes, strict=True))
+        return result.astype(dtypes[0], copy=False)
+
+
 def _record(name: str) -> Op:
     return TABLE[name]
 
@@ -290,6 +376,7 @@ def op(
     ufunc: Any = None,
     inline: str | Callable[[Node], str | tuple[str, ...] | None] | None = None,
     view: bool = False,
+    any_dtype: bool = False,
     row_major: bool = False,
     local: int | Callable[[Node], int | None] | None = None,
     promote: int | None = None,
@@ -301,7 +388,7 @@ def op(
     def declare(kernel: Callable[..., Any]) -> Op:
         record = Op(
             name, kernel, infer, since=since, expand=expand, ufunc=ufunc, inline=inline, view=view,
-            row_major=row_major, local=local, promote=promote, content=content,
+            any_dtype=any_dtype, row_major=row_major, local=local, promote=promote, content=content,
             multiply_adds=multiply_adds,
         )  # fmt: skip
         TABLE.add(record)
@@ -365,10 +452,15 @@ def common_dtype(values: Sequence[Value]) -> Any:
 
 
 def require_kind(value: Value, kinds: str, what: str) -> None:
-    """Raise `DTypeError` unless the value's dtype is of one of NumPy's kinds."""
-    if value.dtype is None or value.dtype.kind not in kinds:
+    """Raise `DTypeError` unless a value's numbers are of one of NumPy's kinds, to compute with."""
+    if value.dtype is None or kind_of(value.dtype) not in kinds:
         got = "any" if value.dtype is None else dtype_name(value.dtype)
         raise DTypeError(f"needs {what}, got {got}")
+    if is_storage(value.dtype):
+        raise DTypeError(
+            f"needs {what} to compute with, got {dtype_name(value.dtype)}, which only stores "
+            f"numbers: convert it with ops.astype, or ops.dequantize_linear"
+        )
 
 
 def require_rank(value: Value, rank: int, what: str) -> None:

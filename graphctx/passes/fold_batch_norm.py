@@ -19,6 +19,7 @@ from graphctx.graph import CallGraph, Node, Value
 from graphctx.ops.table import TABLE
 from graphctx.passes.simplify import new, permutation, replaces
 from graphctx.passes.uses import state_variables, transformed, use_counts
+from graphctx.spec import kind_of
 
 LINEAR = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -39,7 +40,7 @@ def fold_batch_norm(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
     state = state_variables(graph)
 
     def known(value: Value | None) -> Array | None:
-        if value is None or value.dtype is None or value.dtype.kind != "f":
+        if value is None or value.dtype is None or kind_of(value.dtype) != "f":
             return None
         if value.node.kind == "weight":
             fixed = freeze and id(value.node.data) not in state

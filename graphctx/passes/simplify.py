@@ -16,7 +16,7 @@ from graphctx.builder import Builder
 from graphctx.graph import CallGraph, Node, Value
 from graphctx.ops.table import TABLE
 from graphctx.passes.uses import transformed
-from graphctx.spec import Dim, Shape, same_dim, same_shape
+from graphctx.spec import Dim, Shape, bits_of, digits_of, kind_of, same_dim, same_shape
 
 Operands = Sequence[Value]
 """On which a rule sees its node. A rule knows which ones its operators may lack (None)."""
@@ -89,7 +89,7 @@ def uniform(value: Value | None) -> Any:
     first = array.reshape(-1)[0]
     if array.size > 1 and (array != first).any():
         return None
-    if first == 0 and array.dtype.kind in "fc" and np.signbit(array.real).any():
+    if first == 0 and kind_of(array.dtype) in "fc" and np.signbit(array.real).any():
         # Zeros of both signs are equal numbers, but not the same operand.
         return None if not np.signbit(array.real).all() else first
     return first
@@ -104,9 +104,9 @@ def is_one(value: Value | None) -> bool:
 def is_zero(value: Value | None, *, negative: bool = False) -> bool:
     """Whether every element is zero: for floats of the sign that is asked for."""
     found = uniform(value)
-    if found is None or found.dtype.kind not in "iuf" or found != 0:
+    if found is None or kind_of(found.dtype) not in "iuf" or found != 0:
         return False
-    return found.dtype.kind != "f" or bool(np.signbit(found)) == negative
+    return kind_of(found.dtype) != "f" or bool(np.signbit(found)) == negative
 
 
 def elements(value: Value | None) -> tuple[Any, ...] | None:
@@ -248,9 +248,9 @@ def cast_of_cast(node: Node, operands: Operands, builder: Builder) -> Value | No
     x = inner.operands[0]
     assert x is not None
     to = node.outputs[0].dtype
-    if to.kind not in "biuf" or not holds(inner.outputs[0].dtype, x.dtype):
+    if kind_of(to) not in "biuf" or not holds(inner.outputs[0].dtype, x.dtype):
         return None  # as text, 1 and 1.0 and True differ
-    if to.kind in "iu" and inner.outputs[0].dtype.kind == "f" and not holds(to, x.dtype):
+    if kind_of(to) in "iu" and kind_of(inner.outputs[0].dtype) == "f" and not holds(to, x.dtype):
         # Out of range, a float wraps differently from an integer (and from another float).
         return None
     return new(node, builder, "Cast", [x], to=to)
@@ -260,12 +260,12 @@ def holds(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
     """Whether every number of the narrow dtype is one of the wide dtype."""
     if wide == narrow:
         return True
-    if wide.kind not in "biuf" or narrow.kind not in "biuf" or wide.kind == "b":
+    if kind_of(wide) not in "biuf" or kind_of(narrow) not in "biuf" or kind_of(wide) == "b":
         return False
-    if narrow.kind == "b":
+    if kind_of(narrow) == "b":
         return True
-    if wide.kind == "f" and narrow.kind in "iu":
-        return bool(np.finfo(wide).nmant + 1 >= np.iinfo(narrow).bits - (narrow.kind == "i"))
+    if kind_of(wide) == "f" and kind_of(narrow) in "iu":
+        return digits_of(wide) >= bits_of(narrow) - (kind_of(narrow) == "i")
     return bool(np.can_cast(narrow, wide, "safe"))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphctx.errors import WeightsError
 from graphctx.layer import Layer, Variable
-from graphctx.spec import dtype_name, shape_text
+from graphctx.spec import dtype_name, kind_of, limits_of, shape_text
 from graphctx.weights.names import Keep, NameMap, Target, keep
 from graphctx.weights.report import Row, WeightMatch
 from graphctx.weights.source import Absent, Address, Recipe, Source, Stored, is_state
@@ -177,7 +177,9 @@ def _make(
 
 def _same_kind(stored: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
     kinds = {"u": "i"}
-    return kinds.get(stored.kind, stored.kind) == kinds.get(wanted.kind, wanted.kind)
+    return kinds.get(kind_of(stored), kind_of(stored)) == kinds.get(
+        kind_of(wanted), kind_of(wanted)
+    )
 
 
 def _absence(path: str, variable: Variable, absent: Absent, unexpected: list[Stored]) -> str:
@@ -231,9 +233,9 @@ def assign(matches: Sequence[Match], source: Source) -> None:
 
 def _assign(entry: Match, array: Array) -> None:
     variable = entry.variable
-    if array.dtype.kind in "iu" and array.size and array.dtype != variable.dtype:
-        limits = np.iinfo(variable.dtype)
-        if array.min() < limits.min or array.max() > limits.max:
+    if kind_of(array.dtype) in "iu" and array.size and array.dtype != variable.dtype:
+        lowest, highest = limits_of(variable.dtype)
+        if array.min() < lowest or array.max() > highest:
             raise ValueError(f"its numbers are too large for {dtype_name(variable.dtype)}")
     with np.errstate(over="raise"):
         variable.assign(array)

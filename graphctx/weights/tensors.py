@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 
 from graphctx.errors import WeightsError
+from graphctx.spec import as_dtype
 from graphctx.weights.source import Stored
 from graphctx.weights.steps import Array
 
 DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
     "I32": "int32", "U64": "uint64", "I64": "int64", "F16": "float16", "F32": "float32",
-    "F64": "float64", "BF16": "uint16",
+    "F64": "float64", "BF16": "uint16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2",
+    "F8_E8M0": "float8_e8m0",
 }  # fmt: skip
-"""NumPy's dtypes by those of the format; bfloat16 is read as its bits."""
+"""Dtypes by those of the format; bfloat16 is read as its bits, which needs no ml_dtypes."""
 
 MOST_HEADER = 100_000_000
 """Bytes; what the safetensors library takes, too."""
@@ -70,7 +72,7 @@ def open_safetensors(path: Path) -> tuple[list[Stored], dict[str, str]]:
     for name, kind, shape, start, stop in tensors:
         if kind not in DTYPES:
             raise WeightsError(f"{path}: {name} is of dtype {kind}, which NumPy does not have")
-        dtype = np.dtype(DTYPES[kind])
+        dtype = as_dtype(DTYPES[kind])
         if not 0 <= start <= stop or stop - start != math.prod(shape) * dtype.itemsize:
             raise damaged(
                 f"{name} of {kind}{list(shape)} does not take the bytes {start} to {stop}"

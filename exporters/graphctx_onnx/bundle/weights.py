@@ -17,13 +17,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from onnx import ModelProto, TensorProto
 
 from graphctx.graph import CallGraph
 from graphctx_onnx.external import CHUNK, LARGE, LARGE_ALIGNMENT, LEAST, PAGE, DataFile, Placed
 from graphctx_onnx.runtime.manifest import TensorEntry
-from graphctx_onnx.tensors import byte_size, little_endian
+from graphctx_onnx.tensors import byte_size, flat_bytes
 
 LINE = 1 << 6
 PAGED = 1 << 16
@@ -44,11 +43,6 @@ class Digests:
             digest = hashlib.sha256(flat_bytes(array).data).hexdigest()
             found = self._known[id(array)] = (array, digest)  # the array keeps its id
         return found[1]
-
-
-def flat_bytes(array: Any) -> np.ndarray[Any, Any]:
-    """The bytes of an array, as they stand in a file."""
-    return little_endian(array).reshape(-1).view(np.uint8)
 
 
 def stored_size(graphs: Iterable[CallGraph], digests: Digests) -> int:
