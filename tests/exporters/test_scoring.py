@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import graphctx_onnx.scoring
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +29,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.exporters.scoring_models import loaded, rows, stored
+
+SCORING = Path(graphctx_onnx.scoring.__file__).parent
 
 SMALL = 1 << 12
 """Bytes of memory with which even few rows are many tasks."""
@@ -318,7 +322,10 @@ def test_what_is_interrupted_stays_and_what_fails_does_not(tmp_path: Path) -> No
     np.savez(source, x=rows(101))
     with pytest.raises(ScoringError, match="differs in the input; give what was given then"):
         score(stored("plain"), source, target)
-    assert score(stored("plain"), source, target, restart=True).resumed == 0
+    lost = stopping(ClusterError("gone"))
+    with pytest.raises(ClusterError, match="gone"):
+        score(stored("plain"), source, target, restart=True, progress=lost)
+    assert score(stored("plain"), source, target).resumed > 0
     assert left(tmp_path) == {"out.npz"}
     for kind, error in [("npz", RuntimeError("stop")), ("parquet", OSError(errno.ENOSPC, "full"))]:
         source, target = write(kind, tmp_path, rows(100))
@@ -386,6 +393,21 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert max(found.values()) < 48, found
+
+
+def test_what_it_imports() -> None:
+    """Neither graphctx nor onnx; pyarrow and Zarr for their files only."""
+    allowed = {*sys.stdlib_module_names, "numpy", "dask", "distributed"}
+    for path in SCORING.glob("*.py"):
+        own = {"parquet.py": {"pyarrow"}, "zarr_folders.py": {"zarr"}}.get(path.name, set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                names = [node.module]
+            for name in names:
+                ours = name.startswith(("graphctx_onnx.runtime", "graphctx_onnx.scoring"))
+                known = name.partition(".")[0] in allowed | own
+                assert ours or known, f"{path.name} imports {name}"
 
 
 # -- a cluster -------------------------------------------------------------------------------------
