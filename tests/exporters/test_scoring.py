@@ -568,6 +568,25 @@ def test_values_that_are_refused(tmp_path: Path) -> None:
             overwrite=True)  # fmt: skip
 
 
+def test_what_is_wrong_in_the_middle(tmp_path: Path) -> None:
+    """It is found when most rows are scored already; nothing is left of these."""
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"x": lists(*[[1] * 4] * 90, [1] * 5)}), source, row_group_size=10)
+    refused("rows 90 to 91: .5. for a row, and .4. in the first row", tmp_path, "plain", source,
+            target, memory=SMALL)  # fmt: skip
+    pq.write_table(pa.table({"x": lists(*[[1] * 4] * 90, None)}), source, row_group_size=10)
+    refused("rows 90 to 91: has missing lists", tmp_path, "plain", source, target, memory=SMALL)
+    source, target = write("parquet", tmp_path, rows(5000), group=1000)
+    damaged = bytearray(source.read_bytes())
+    damaged[len(damaged) // 2 : len(damaged) // 2 + 9000] = bytes(9000)
+    source.write_bytes(damaged)
+    refused("in.parquet: (is damaged|cannot be read)", tmp_path, "plain", source, target)
+    source, target = write("zarr", tmp_path, rows(90))
+    [*_, last] = sorted(path for path in (source / "x" / "c").rglob("*") if path.is_file())
+    last.write_bytes(b"damaged")
+    refused("in.zarr, 'x', rows .*: cannot be read", tmp_path, "plain", source, target)
+
+
 def test_programs_that_are_refused(tmp_path: Path) -> None:
     source, target = write("npz", tmp_path, rows(20))
     refused("rows of the program for always depend on each other: the output 'output' of rows 0",
