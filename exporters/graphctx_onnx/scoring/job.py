@@ -15,6 +15,9 @@ from graphctx_onnx.scoring.errors import ScoringError
 from graphctx_onnx.scoring.rows import Batch, Field, Source, Unit
 from graphctx_onnx.scoring.seeds import pieces, segment_seed
 
+READ_BYTES = 1 << 20
+"""Inputs that are read at a time, for several runs: reading has costs of its own."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -72,15 +75,18 @@ class Job:
     fields: tuple[Field, ...]
 
     def run(self, program: Program, unit: Unit) -> Iterator[Batch]:
-        """The outputs of the rows of a unit, block by block."""
+        """The outputs of the rows of a unit, some at a time."""
         size, aligned = self.task.block, self.task.seed is not None
-        for batch in self.source.batches(*unit, size):
-            for start, stop in pieces(
-                batch.start, batch.start + batch.rows, size, aligned=aligned
-            ):  # fmt: skip
-                found = self.task.run(program, batch.part(start, stop))
+        row_bytes = max(1, sum(field.row_bytes for field in self.source.fields))
+        for batch in self.source.batches(*unit, max(size, READ_BYTES // row_bytes)):
+            made = []
+            stop = batch.start + batch.rows
+            for piece in pieces(batch.start, stop, size, aligned=aligned):
+                found = self.task.run(program, batch.part(*piece))
                 self._check(found)
-                yield found
+                made.append(found.arrays)
+            arrays = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
+            yield Batch(batch.start, arrays, batch.kept)
 
     def _check(self, found: Batch) -> None:
         for field in self.fields:
