@@ -341,13 +341,14 @@ def test_a_full_disk(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     source, target = write(kind, tmp_path, rows(100))
+    bundle = stored("plain")  # made before the disk is full
     for name in ("fsync", "posix_fallocate"):
         if not hasattr(os, name) or (kind == "parquet" and name == "posix_fallocate"):
             continue
         with monkeypatch.context() as patch:
             patch.setattr(os, name, full)
             with pytest.raises(ScoringError, match=r"out\.\w+: cannot be written: No space left"):
-                score(stored("plain"), source, target, outputs=["logits"])
+                score(bundle, source, target, outputs=["logits"])
         assert left(tmp_path) == set()
 
 
