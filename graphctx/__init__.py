@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from graphctx import nn, ops, weights
 from graphctx.context import Context, context, current_path, seed
+from graphctx.cost import CostNote, cost_note
 from graphctx.diff import diff
 from graphctx.errors import (
     ContextError,
@@ -41,6 +42,7 @@ __all__ = [
     "CallGraph",
     "Context",
     "ContextError",
+    "CostNote",
     "DTypeError",
     "Dim",
     "ExportError",
@@ -63,6 +65,7 @@ __all__ = [
     "__version__",
     "compile",
     "context",
+    "cost_note",
     "current_path",
     "diff",
     "explain",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from graphctx_onnx.pipeline import Exported, export
     from graphctx_onnx.report import Report
     from graphctx_onnx.runtime import Bundle
+    from graphctx_onnx.scoring import Scored, score
     from graphctx_onnx.verification import verify
 
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "FileMetadata": "metadata",
     "Pruned": "bundle.pruning",
     "Report": "report",
+    "Scored": "scoring",
     "add_contexts": "bundle.adding",
     "bundle_exporter": "entry",
     "export": "pipeline",
@@ -38,6 +40,7 @@ _HOMES = {
     "load": "importing",
     "prune_bundle": "bundle.pruning",
     "read_metadata": "metadata",
+    "score": "scoring",
     "verify": "verification",
     "verify_bundle": "bundle.comparison",
 }
@@ -49,6 +52,7 @@ __all__ = [
     "FileMetadata",
     "Pruned",
     "Report",
+    "Scored",
     "add_contexts",
     "bundle_exporter",
     "export",
@@ -58,6 +62,7 @@ __all__ = [
     "load",
     "prune_bundle",
     "read_metadata",
+    "score",
     "verify",
     "verify_bundle",
 ]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphctx_onnx.pipeline import Exported
     from graphctx_onnx.report import Report
     from graphctx_onnx.runtime import Manifest
+    from graphctx_onnx.scoring import Scored
 
 
 class OnnxExporter:
@@ -139,6 +140,30 @@ class BundleExporter:
         from graphctx_onnx.runtime import Bundle
 
         return Bundle.load(path).run
+
+    def score(
+        self,
+        path: str | os.PathLike[str],
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        **options: Any,
+    ) -> Scored:
+        """Score the rows of a file; see `graphctx_onnx.score`.
+
+        Raises:
+            ExportError: what `score` refuses.
+        """
+        if importlib.util.find_spec("onnxruntime") is None:
+            raise ExportError(
+                "scoring needs onnxruntime, which is not installed: pip install 'graphctx[score]'"
+            )
+        from graphctx_onnx.runtime import BundleError
+        from graphctx_onnx.scoring import score
+
+        try:
+            return score(path, source, target, **options)
+        except BundleError as error:
+            raise ExportError(str(error)) from error
 
     def serve(
         self,

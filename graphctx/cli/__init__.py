@@ -21,11 +21,14 @@ from graphctx.cli import describe
 from graphctx.cli import run
 from graphctx.cli import export
 from graphctx.cli import bundle
+from graphctx.cli import score
 from graphctx.cli import weights
 from graphctx.cli import serve
 # isort: on
 
-__all__ = ["app", "bundle", "demo", "describe", "export", "main", "run", "serve", "weights"]
+__all__ = [
+    "app", "bundle", "demo", "describe", "export", "main", "run", "score", "serve", "weights",
+]  # fmt: skip
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -273,7 +274,7 @@ def prune(
     arguments = exporter.read(path).arguments
     assignments = [
         {
-            name: _value(arguments.get(name), value)
+            name: value_of(arguments.get(name), value)
             for name, value in pairs(text.split(","), "--drop", EXAMPLE).items()
         }
         for text in drop or ()
@@ -305,10 +306,16 @@ def _bundles(exporter: Any) -> Any:
     return exporter
 
 
-def _value(argument: Any, text: str) -> Any:
+def value_of(argument: Any, text: str) -> Any:
     """The value that a text stands for; the text itself, for the bundle to refuse in words."""
-    for value in () if argument is None else argument.values:
-        known = (value_text(value), value_text(value).lower() if value in (True, False) else None)
-        if text in known:
+    if argument is None:
+        return text
+    if argument.type == "bool":
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    for value in argument.values:
+        if text == value_text(value):
             return value
+    if not argument.values:
+        with contextlib.suppress(ValueError):
+            return {"int": int, "float": float}[argument.type](text)
     return text

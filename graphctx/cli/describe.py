@@ -140,14 +140,22 @@ def summary(
     model: options.Model,
     inputs: options.Inputs = None,
     context: options.Contexts = None,
+    runtime: options.Runtime = None,
     domain: options.Domains = None,
     json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """List the operators of the program for one context, with shapes, parameters and costs."""
+    """List the operators of the program for one context, with shapes, parameters and costs.
+
+    With --runtime, what it costs to leave arguments open, against binding them.
+    """
+    import graphctx
     from graphctx.cli.models import load
 
-    table = (
-        load(model, inputs=inputs, context=context, domains=domain, quiet=json).program().summary()
+    traced = load(model, inputs=inputs, context=context, domains=domain, quiet=json)
+    table: Any = (
+        graphctx.cost_note(traced.graph, traced.context, runtime=runtime)
+        if runtime
+        else traced.program().summary()
     )
     screen.print_json(table.as_dict()) if json else screen.stdout().print(table)
