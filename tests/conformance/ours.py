@@ -1,0 +1,17 @@
+"""What graphctx makes of a case: the model is imported, compiled and run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from onnx import ModelProto
+
+import graphctx as gx
+
+
+def graphctx(model: ModelProto, inputs: Sequence[Any]) -> list[Any]:
+    """Run a model as a compiled program."""
+    program = gx.compile(gx.load(model))
+    result = program(*inputs)
+    return [result[output.name] for output in model.graph.output]
