@@ -235,6 +235,11 @@ from graphctx.ops.normalization import (
     rms_norm,
     unit_norm,
 )
+from graphctx.ops.optimizers import (
+    adagrad,
+    adam,
+    momentum,
+)
 from graphctx.ops.pooling import (
     average_pool,
     global_average_pool,
@@ -364,6 +369,8 @@ __all__ = [
     "abs",
     "acos",
     "acosh",
+    "adagrad",
+    "adam",
     "add",
     "affine_grid",
     "all",
@@ -522,6 +529,7 @@ __all__ = [
     "min",
     "minimum",
     "mish",
+    "momentum",
     "moveaxis",
     "multiply",
     "nan",

@@ -404,7 +404,7 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
 
 # -- ONNX's own random operators ------------------------------------------------------------------
 
-_DRAWN = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike", "Bernoulli",
+DRAWN = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike", "Bernoulli",
           "Multinomial")  # fmt: skip
 
 
@@ -444,8 +444,8 @@ def drawn(
     Raises:
         ShapeError, DTypeError: an unknown operator, or an operand that does not fit.
     """
-    if name not in _DRAWN:
-        raise ShapeError(f"random operators are {', '.join(_DRAWN)}; got {name!r}")
+    if name not in DRAWN:
+        raise ShapeError(f"random operators are {', '.join(DRAWN)}; got {name!r}")
     if name == "Multinomial":
         return _multinomial(operands[0], seed, key, sample_size, dtype or "int32")
     x = operands[0] if operands else None

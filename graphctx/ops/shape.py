@@ -341,7 +341,7 @@ def _infer_unsqueeze(data: Value, axes: Value) -> Inferred:
 @op("Unsqueeze", any_dtype=True, since=13, infer=_infer_unsqueeze, view=True, content=_first)
 def unsqueeze_op(data: Any, axes: Any) -> Any:
     """Axes of size 1 inserted, so that they stand where `axes` says in the result."""
-    return np.expand_dims(data, tuple(axes.tolist()))
+    return np.expand_dims(data, tuple(axes.reshape(-1).tolist()))
 
 
 def expand_dims(x: Any, axis: Any = 0) -> Any:

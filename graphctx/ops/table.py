@@ -42,6 +42,7 @@ from graphctx.tensor import ArrayOperators, Tensor, result_dtype, where
 
 OPSET = 28  # the newest opset of the pinned onnx: operators follow its specification
 ML_DOMAIN = "ai.onnx.ml"
+TRAINING_DOMAIN = "ai.onnx.preview.training"
 ML_OPSET = 5  # that of ONNX's operators of classical machine learning
 
 OUTPUTS = "outputs"
@@ -58,8 +59,8 @@ class Op:
 
     Attributes:
         name: ONNX's operator name; lower case for operators that ONNX lacks.
-        domain: of ONNX's operator: empty for those of ONNX proper, or `ML_DOMAIN`. Names are unique
-            in the whole table.
+        domain: of ONNX's operator: empty for those of ONNX proper, `ML_DOMAIN` or
+            `TRAINING_DOMAIN`. Names are unique in the whole table.
         since: first opset of the domain in which ONNX's operator means what the kernel does.
         kernel: NumPy implementation: `kernel(*operands, **attrs)`. It takes bfloat16, too: the
             function that was decorated computes it in float32, and the result is rounded once.

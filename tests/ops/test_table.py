@@ -299,9 +299,8 @@ def test_record_has_the_signature_of_the_specification(name: str) -> None:
     newest = exported if newest.deprecated else newest
     for schema in (earliest, exported, newest):
         # An operand that came later is refused by the exporter, at an opset before.
-        count = len(record.operand_names) or 1  # but for operands that are bodies' own affair
-        if record.variadic and name == "Loop":
-            count += 1
+        # The operands of an If beside its condition are what its branches take from outside.
+        count = len(record.operand_names) + (record.variadic and name != "If")
         assert len(schema.inputs) == count or (schema is not newest and len(schema.inputs) < count)
         single = onnx.defs.OpSchema.FormalParameterOption.Single
         if not record.variadic:

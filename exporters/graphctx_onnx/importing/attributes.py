@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import onnx.defs
-from onnx import AttributeProto, NodeProto, TensorProto, helper
+from onnx import AttributeProto, NodeProto, TensorProto, TypeProto, helper
 from onnx.defs import OpSchema
 
 from graphctx.errors import LoadError
+from graphctx.spec import ContainerType, Dim, OptionalType, SequenceType, TensorSpec
 from graphctx_onnx.importing.places import Place
 from graphctx_onnx.importing.tensors import DTYPES
 
@@ -35,7 +36,9 @@ _LISTS: dict[int, str] = {
 NEWEST = 10_000
 """An opset that is newer than all: schemas are asked for the newest one below it."""
 
-ELEMENT_TYPES = frozenset({"to", "dtype", "output_dtype", "softmax_precision", "precision"})
+ELEMENT_TYPES = frozenset(
+    {"to", "dtype", "output_datatype", "output_dtype", "softmax_precision", "precision"}
+)
 """Attributes whose number is an element type; 0 is none. Operators take a dtype there."""
 
 References = Mapping[str, AttributeProto]
@@ -177,6 +180,8 @@ def _item(
         return text(value, where)
     if kind == "TENSOR":
         return array(value, where)
+    if kind == "TYPE_PROTO":
+        return type_of(value, where)
     return value
 
 
@@ -190,6 +195,56 @@ def text(value: bytes, where: Place) -> str:
         return value.decode()
     except UnicodeDecodeError as error:
         raise where.error(f"the text is no valid UTF-8: {error}") from None
+
+
+def type_of(proto: TypeProto, where: Place) -> Any:
+    """A type: a `TensorSpec`, whose named dimensions are unknown, or a `ContainerType`.
+
+    Raises:
+        LoadError: graphctx has no values of that type.
+    """
+    if proto.WhichOneof("value") != "tensor_type":
+        return container_type(proto, where)
+    dtype, shape = _tensor_type(proto, where)
+    if shape is None:
+        raise where.error("the type does not say how many dimensions a tensor has")
+    return TensorSpec([Dim.unknown() if dim is None else dim for dim in shape], dtype)
+
+
+def container_type(proto: TypeProto, where: Place) -> ContainerType:
+    """The type of a sequence or an optional.
+
+    Raises:
+        LoadError: it is another type, or holds what graphctx has no sequences and optionals of.
+    """
+    kind = proto.WhichOneof("value")
+    if kind == "sequence_type" and _is_tensor(proto.sequence_type.elem_type):
+        return SequenceType(*_tensor_type(proto.sequence_type.elem_type, where))
+    if kind == "optional_type":
+        inner = proto.optional_type.elem_type
+        if _is_tensor(inner):
+            return OptionalType(*_tensor_type(inner, where))
+        if inner.WhichOneof("value") == "sequence_type":
+            return OptionalType(container_type(inner, where))
+    what = "no type" if kind is None else f"the type {kind.removesuffix('_type')}"
+    raise where.error(
+        f"it has {what}{'' if kind is None else ' of what is no tensor'}: graphctx has tensors, "
+        f"sequences of them, and optionals of these"
+    )
+
+
+def _is_tensor(proto: TypeProto) -> bool:
+    return bool(proto.WhichOneof("value") == "tensor_type")
+
+
+def _tensor_type(proto: TypeProto, where: Place) -> tuple[Any, tuple[int | None, ...] | None]:
+    """Dtype and shape; None for sizes that are not numbers, or where there is no shape."""
+    tensor = proto.tensor_type
+    dtype = element_type(tensor.elem_type, where)
+    if not tensor.HasField("shape"):
+        return dtype, None
+    dims = tensor.shape.dim
+    return dtype, tuple(int(d.dim_value) if d.HasField("dim_value") else None for d in dims)
 
 
 def element_type(number: int, where: Place) -> np.dtype[Any]:

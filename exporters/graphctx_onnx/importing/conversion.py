@@ -25,6 +25,7 @@ from graphctx.tree import LEAF, Structure
 from graphctx_onnx.importing import contexts as context_inputs
 from graphctx_onnx.importing.attributes import (
     References,
+    container_type,
     element_type,
     old_defaults,
     read,
@@ -294,10 +295,8 @@ class Conversion:
         given = self.known.get(info.name)
         if isinstance(given, np.ndarray):
             given = TensorSpec(given.shape, object if given.dtype.kind == "U" else given.dtype)
-        kind = info.type.WhichOneof("value")
-        if kind != "tensor_type":
-            what = "no type" if kind is None else f"the type {kind.removesuffix('_type')}"
-            raise place.error(f"it has {what}, and graphctx has inputs that are tensors")
+        if info.type.WhichOneof("value") != "tensor_type":
+            return TensorSpec((), container_type(info.type, place))
         tensor = info.type.tensor_type
         dtype = element_type(tensor.elem_type, place)
         if isinstance(given, TensorSpec) and given.dtype != dtype:
@@ -618,8 +617,9 @@ class Conversion:
 
 
 def table_name(domain: str, name: str) -> str:
-    """What an operator is called in graphctx's table."""
-    return f"{domain}.{name}" if domain else name
+    """What an operator is called in graphctx's table; another name where that lacks it."""
+    record = TABLE.get(name)
+    return name if domain == ("" if record is None else record.domain) else f"{domain}.{name}"
 
 
 def _defaults(schema: OpSchema) -> dict[str, Any]:

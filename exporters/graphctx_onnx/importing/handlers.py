@@ -9,11 +9,12 @@ import numpy as np
 
 from graphctx.body import Body, record_body
 from graphctx.errors import GraphctxError, LoadError
-from graphctx.graph import Value
+from graphctx.graph import Call, Value
+from graphctx.ops.random import DRAWN, drawn
 from graphctx.spec import may_be_same
-from graphctx.tensor import Recorder
+from graphctx.tensor import Recorder, Tensor
 from graphctx_onnx.importing.contexts import Choice, choice_of, scalar
-from graphctx_onnx.importing.nodes import Pending, record
+from graphctx_onnx.importing.nodes import Maker, Pending, record
 
 if TYPE_CHECKING:
     from graphctx_onnx.importing.conversion import Conversion, Site
@@ -88,6 +89,40 @@ def _dropout(conversion: Conversion, site: Site) -> Sequence[Value | None]:
             make.builder.select(choice.selector, tuple(choice.cases), arms, make.call, make.source)
         )
     return found
+
+
+class _Recorder(Recorder):
+    """Records at the place of one node of the file."""
+
+    def __init__(self, make: Maker) -> None:
+        super().__init__(make.builder)
+        self._make = make
+
+    @property
+    def call(self) -> Call | None:
+        """The layer call of the node."""
+        return self._make.call
+
+    @property
+    def source(self) -> str:
+        """What is noted as the line that made it."""
+        return self._make.source
+
+
+def _drawn(conversion: Conversion, site: Site) -> Sequence[Value]:
+    """Random numbers of the distribution, from the seed of the program and a stream of their own.
+
+    A seed in the file makes no stream: it is that of another generator.
+    """
+    recorder = _Recorder(site.make)
+    attrs = {name: value for name, value in site.attrs.items() if name != "seed"}
+    operands = [Tensor(value, recorder) for value in site.pending.operands if value is not None]
+    seed = Tensor(conversion.seed(), recorder)
+    return [drawn(site.pending.name, operands, seed, conversion.key(site), **attrs).value]
+
+
+for _name in DRAWN:
+    handler(_name)(_drawn)
 
 
 @handler("If")
@@ -232,7 +267,7 @@ def _recorded(
     with conversion.nested(site.place):
         try:
             body, taken = record_body(
-                Recorder(conversion.builder), [*first, *last], initial, record, start=start
+                _Recorder(site.make), [*first, *last], initial, record, start=start
             )
         except LoadError:
             raise

@@ -13,8 +13,9 @@ from graphctx.builder import Builder
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.executor.interpret import run_op
 from graphctx.graph import Call, Node, Value
-from graphctx.ops.table import TABLE, Op
+from graphctx.ops.table import OUTPUTS, TABLE, Op
 from graphctx.passes.fold import SMALL, is_pure, known_elements
+from graphctx.spec import ContainerType
 from graphctx_onnx.importing.places import Place
 
 
@@ -101,7 +102,9 @@ class Maker:
         known = known_elements(node)
         if known is not None:
             return (self.constant(known),)
-        if not is_pure(node) or bodies_of(node):
+        tensors = all(v is None or not isinstance(v.dtype, ContainerType)
+                      for v in (*node.operands, *node.outputs))  # fmt: skip
+        if not tensors or not is_pure(node) or bodies_of(node):
             return None
         arrays = []
         for value in node.operands:
@@ -148,6 +151,8 @@ def _require_signature(
 
 def fit_outputs(pending: Pending) -> None:
     """Say to the operators whose number of outputs is up to an attribute which are wanted."""
+    if OUTPUTS in TABLE[pending.name].defaults and any(pending.outputs[1:]):
+        pending.attrs[OUTPUTS] = len(pending.outputs)
     if pending.name == "Attention":
         mode = pending.attrs.pop("qk_matmul_output_mode", 0)
         if any(pending.outputs[3:]):
