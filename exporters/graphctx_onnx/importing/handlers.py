@@ -11,6 +11,7 @@ from graphctx.body import Body, record_body
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.graph import Value
 from graphctx.spec import may_be_same
+from graphctx.tensor import Recorder
 from graphctx_onnx.importing.contexts import Choice, choice_of, scalar
 from graphctx_onnx.importing.nodes import Pending, record
 
@@ -231,7 +232,7 @@ def _recorded(
     with conversion.nested(site.place):
         try:
             body, taken = record_body(
-                conversion.builder, [*first, *last], initial, record, start=start
+                Recorder(conversion.builder), [*first, *last], initial, record, start=start
             )
         except LoadError:
             raise
