@@ -279,10 +279,9 @@ class _Conversion:
         for node in self.all_nodes:
             if node.kind == "weight":
                 leaves.append(node)
-            elif node.kind == "constant":
-                first = written.setdefault(content_key(node.data), node)
-                if first is node:
-                    leaves.append(node)
+            elif node.kind == "constant" and content_key(node.data) not in written:
+                written[content_key(node.data)] = node
+                leaves.append(node)
         sizes = {node: byte_size(node.output.shape, node.output.dtype) for node in leaves}
         self.data.plan(sizes.values())
         for node in sorted(leaves, key=lambda node: node.kind == "constant"):  # their names last
