@@ -338,11 +338,17 @@ _stateless = st.sampled_from(
 )  # nothing in functions given to control flow may assign to variables
 
 
-def _controlled(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def _flow(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.tuples(st.just("cond"), inner, inner),
         st.tuples(st.just("while"), inner),
         st.tuples(st.just("rows"), inner, st.booleans()),
+    )
+
+
+def _controlled(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        _flow(inner),
         st.tuples(st.just("stack"), st.lists(inner, min_size=1, max_size=2)),
         st.tuples(st.just("switch"), inner, inner),
         st.tuples(st.just("early"), inner, inner),
@@ -363,9 +369,7 @@ def _extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(st.just("derive"), inner),
         st.tuples(st.just("catch"), inner),
         st.tuples(st.just("early"), inner, inner),
-        st.tuples(st.just("cond"), _control, _control),
-        st.tuples(st.just("while"), _control),
-        st.tuples(st.just("rows"), _control, st.booleans()),
+        st.tuples(st.just("flow"), _flow(_control)),  # as likely as any other
     )
 
 
@@ -400,6 +404,8 @@ def build(recipe: Any) -> Layer:
         return Early(single(build(rest[0])), single(build(rest[1])))
     if kind == "cond":
         return Conditional(single(build(rest[0])), single(build(rest[1])))
+    if kind == "flow":
+        return build(rest[0])
     if kind == "while":
         return While(single(build(rest[0])))
     if kind == "rows":
