@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from graphctx.spec import (
 )
 
 if TYPE_CHECKING:
+    from graphctx.body import Scope
     from graphctx.ops.table import Op
 
 
@@ -36,25 +38,59 @@ class Builder:
         self.nodes: list[Node] = []
         self._made: dict[Any, Node] = {}
         self._merge_calls = merge_calls
+        self._scopes: list[tuple[Scope, dict[Any, Node]]] = []
+        self._contextual: set[Value] = set()
 
     def _add(self, key: Any, node: Node, outputs: Iterable[tuple[Shape, Any]]) -> Node:
         node.outputs = tuple(
             Value(node, i, tuple(shape), dtype) for i, (shape, dtype) in enumerate(outputs)
         )
-        self.nodes.append(node)
-        if key is not None:
+        if self._contextual and any(v in self._contextual for v in node.operands):
+            decided = all(
+                v is None or v in self._contextual or v.node.kind == "constant"
+                for v in node.operands
+            )
+            if decided:
+                self._contextual.update(node.outputs)
+        return self._keep(key, node)
+
+    def _keep(self, key: Any, node: Node) -> Node:
+        leaf = node.kind not in ("op", "select")
+        if self._scopes and not leaf and node.output not in self._contextual:
+            scope, made = self._scopes[-1]
+            scope.nodes.add(node)
+            made[key] = node
+        else:
+            self.nodes.append(node)
             self._made[key] = node
         return node
+
+    def _find(self, key: Any) -> Node | None:
+        """The node that was made for a key, in an open scope or outside."""
+        if not self._scopes:
+            return self._made.get(key)
+        tables = [self._made, *(made for _, made in self._scopes)]
+        return next((table[key] for table in reversed(tables) if key in table), None)
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[Scope]:
+        """Nodes that are made in this block belong to a body; see `graphctx.body`.
+
+        Leaves do not, nor does what context alone decides: a decision is made outside of bodies.
+        """
+        from graphctx.body import Scope
+
+        self._scopes.append((Scope(), {}))
+        try:
+            yield self._scopes[-1][0]
+        finally:
+            self._scopes.pop()
 
     def adopt(self, node: Node) -> Node:
         """Take over an unchanged node of another graph, or the equal node that is here."""
         key = self._key_of(node)
-        made = self._made.get(key)
-        if made is not None:
-            return made
-        self.nodes.append(node)
-        self._made[key] = node
-        return node
+        made = self._find(key)
+        return self._keep(key, node) if made is None else made
 
     def _key_of(self, node: Node) -> Any:
         if node.kind == "op":
@@ -77,8 +113,8 @@ class Builder:
         where = None if self._merge_calls else id(call)
         return (op.name, tuple(map(id, operands)), frozen, where)
 
-    def input(self, spec: TensorSpec, name: str, role: str = "data") -> Value:
-        """A named input; `role` is `data` or `seed`."""
+    def input(self, spec: TensorSpec | Value, name: str, role: str = "data") -> Value:
+        """A named input of the spec's shape and dtype; `role` is `data` or `seed`."""
         made = self._made.get(("input", name))
         if made is None:
             node = Node("input", name, attrs={"role": role} if role != "data" else None)
@@ -95,7 +131,7 @@ class Builder:
             array = array.copy() if array.size else array
             array.flags.writeable = False
         key = content_key(array)
-        made = self._made.get(key)
+        made = self._find(key)
         if made is None:
             node = Node("constant", "constant", call=call, data=array)
             node.key = key
@@ -120,6 +156,7 @@ class Builder:
                      "bool": np.dtype(bool)}.get(argument.domain.kind)  # fmt: skip
             node = Node("context", argument.name, data=argument)
             made = self._add(("context", argument.name), node, [((), dtype)])
+            self._contextual.add(made.output)
         return made.output
 
     def op(
@@ -139,7 +176,7 @@ class Builder:
         while operands and operands[-1] is None:  # an operand left out is not one that is None
             operands = operands[:-1]
         key = self.op_key(op, operands, attrs, call)
-        made = self._made.get(key)
+        made = self._find(key)
         if made is None:
             node = Node("op", op.name, tuple(operands), attrs, op=op, call=call, source=source)
             made = self._add(key, node, op.infer_outputs(operands, attrs))
@@ -163,7 +200,7 @@ class Builder:
                 raise ShapeError(f"select of {first.spec} and {arm.spec}")
             shape, dtype = joined, either
         key = ("select", (id(selector), *map(id, arms)), hashable(tuple(cases)))
-        made = self._made.get(key)
+        made = self._find(key)
         if made is None:
             node = Node(
                 "select", "select", (selector, *arms), {"cases": tuple(cases)},

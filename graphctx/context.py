@@ -395,7 +395,9 @@ class Provided:
 class Frame:
     """One layer call (or one `with gx.context(...)` block) on the stack of calls."""
 
-    __slots__ = ("_path", "counts", "draws", "index", "layer", "parent", "tracer", "values")
+    __slots__ = (
+        "_path", "counts", "draws", "index", "iterations", "layer", "parent", "tracer", "values",
+    )  # fmt: skip
 
     def __init__(
         self, parent: Frame | None, layer: Any, values: dict[str, Provided], tracer: Any = None
@@ -406,6 +408,8 @@ class Frame:
         self.tracer = tracer
         self.draws = 0
         self._path: str | None = None
+        # Numbers of the iterations of the loops that it runs in, the outermost first.
+        self.iterations: tuple[Any, ...] = () if parent is None else parent.iterations
         if parent is None:
             self.counts: dict[Any, int] = {}
             self.index = 0

@@ -61,13 +61,15 @@ class Run:
         state: variables assigned in this run.
         absorbed: the enclosing run that took over this one's values, because there was one path.
         refused: what the tracer could not record; the model's own `except` must not hide it.
+        decides: whether it explores what it is asked; in a body it asks the enclosing run.
     """
 
     __slots__ = (
-        "absorbed", "choices", "known", "labels", "parent", "position", "refused", "state",
+        "absorbed", "choices", "decides", "known", "labels", "parent", "position", "refused",
+        "state",
     )  # fmt: skip
 
-    def __init__(self, parent: Run | None, choices: list[Choice]) -> None:
+    def __init__(self, parent: Run | None, choices: list[Choice], *, decides: bool = True) -> None:
         self.parent = parent
         self.known: dict[tuple[str, Any], Any] = dict(parent.known) if parent else {}
         self.labels: tuple[tuple[str, Any], ...] = parent.labels if parent else ()
@@ -76,11 +78,16 @@ class Run:
         self.position = 0
         self.absorbed: Run | None = None
         self.refused: TraceError | None = None
+        self.decides = decides
 
     def decide(self, decision: Decision) -> Any:
         """The case of a decision on this path; the first case where it is new."""
         key = decision.key
         if key in self.known:
+            return self.known[key]
+        if not self.decides and self.parent is not None:
+            self.known[key] = self.parent.decide(decision)
+            self.labels = self.parent.labels
             return self.known[key]
         if self.position == len(self.choices):
             if len(self.choices) >= MOST_DECISIONS:

@@ -170,7 +170,7 @@ class Program:
                 return self._run(*args)
             return self._run(*self._arguments(args, seed, kwargs, self._code))
         except Exception as error:
-            located = self._located(error, self._code)
+            located = self._code.located(error)
             if located is error:
                 raise
             raise located from error
@@ -216,17 +216,10 @@ class Program:
         try:
             return code.function(*arguments)  # type: ignore[no-any-return]
         except Exception as error:
-            located = self._located(error, code)
+            located = code.located(error)
             if located is error:
                 raise
             raise located from error
-
-    def _located(self, error: Exception, code: Code) -> Exception:
-        """The error of a kernel, with the op, the layer path and the source line it belongs to."""
-        node = code.node_of(error)
-        if node is None:
-            return error
-        return InputError(f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})")
 
     def _arguments(
         self, args: tuple[Any, ...], seed: int | None, kwargs: dict[str, Any], code: Code

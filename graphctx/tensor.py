@@ -7,6 +7,7 @@ pass that expands an op.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from graphctx.spec import Dim, Shape, TensorSpec, dtype_name, is_extended, kind_
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from graphctx.body import Scope
     from graphctx.ops.table import Op
 
 
@@ -634,19 +636,29 @@ class Recorder:
                 error.args = (f"{where()}{error.args[0]} ({source})", *error.args[1:])
                 error._located = True  # type: ignore[attr-defined]
             raise
-        for value in outputs:
-            for axis, dim in enumerate(value.shape):
-                if isinstance(dim, Dim) and dim.is_unknown and str(dim) in dim.symbols:
-                    self.symbols.setdefault(str(dim), (value, axis))
+        self.name_sizes(outputs)
         if len(outputs) == 1:
             return Tensor(outputs[0], self)
         return tuple(Tensor(value, self) for value in outputs)
+
+    def name_sizes(self, values: Sequence[Value]) -> None:
+        """Note where sizes that only data decides can be read."""
+        for value in values:
+            for axis, dim in enumerate(value.shape):
+                if isinstance(dim, Dim) and dim.is_unknown and str(dim) in dim.symbols:
+                    self.symbols.setdefault(str(dim), (value, axis))
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[Scope]:
+        """What is recorded in this block belongs to a body; see `graphctx.body`."""
+        with self.builder.scope() as scope:
+            yield scope
 
     def _values(self, op: Op, operands: Sequence[Any]) -> list[Value | None]:
         start = op.promote
         if op.containers:
             operands = [
-                self._sequence(x) if i in op.containers and isinstance(x, (list, tuple)) else x
+                self._sequence(x) if op.may_hold(i) and isinstance(x, (list, tuple)) else x
                 for i, x in enumerate(operands)
             ]
         if start is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from graphctx.body import Body, bodies_of, listed_operands, taken_by
 from graphctx.builder import constant_key
 from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
@@ -15,7 +16,11 @@ from graphctx.spec import ContainerType, Dim, TensorSpec, dtype_name, is_extende
 
 
 def graph_text(graph: CallGraph) -> str:
-    """The canonical text of a graph: equal graphs have equal texts."""
+    """The canonical text of a graph: equal graphs have equal texts.
+
+    What a body computes is numbered `%%1`, its inputs are `%%in_0`, and what it takes from outside
+    is called what it is called there.
+    """
     ids = graph.ids
 
     def ref(value: Value | None) -> str:
@@ -26,18 +31,7 @@ def graph_text(graph: CallGraph) -> str:
             return ids[node] if len(node.outputs) == 1 else f"{ids[node]}.{value.index}"
         return leaf_text(node)
 
-    rows: list[tuple[str, str]] = []
-    for node in graph.nodes:
-        if node.kind == "op":
-            arguments = [ref(v) for v in node.operands]
-            arguments += [f"{k}={attr_text(v)}" for k, v in sorted(node.attrs.items())]
-            rows.append((f"{ids[node]} = {node.name}({', '.join(arguments)})", node.path))
-        elif node.kind == "select":
-            arms = ", ".join(f"{value_text(case)}: {ref(v)}" for case, v in node.arms())
-            selector = node.operands[0]
-            assert selector is not None
-            name = selector.node.name if selector.node.kind == "context" else ref(selector)
-            rows.append((f"{ids[node]} = select {name} {{{arms}}}", node.path))
+    rows = _rows(graph.nodes, ids, ref)
     width = min(max((len(text) for text, _ in rows), default=0), 76)
     inputs = ", ".join(f"{v.node.name}: {v.spec}" for v in graph.inputs)
     if graph.seed is not None:
@@ -49,6 +43,62 @@ def graph_text(graph: CallGraph) -> str:
     lines += [f"  {text:<{width}}  # {path}" if path else f"  {text}" for text, path in rows]
     lines += _outcome_text(graph.outcome, ref, "  ")
     return "\n".join(lines)
+
+
+def _rows(
+    nodes: Iterable[Node], ids: Mapping[Node, str], ref: Callable[[Value | None], str]
+) -> list[tuple[str, str]]:
+    """(text, path) of ops and selects, and of what stands in their bodies."""
+    rows: list[tuple[str, str]] = []
+    for node in nodes:
+        if node.kind == "op":
+            bodies = bodies_of(node)
+            arguments = [ref(v) for v in node.operands[: listed_operands(node)]]
+            arguments += [
+                f"{k}={attr_text(v)}" for k, v in sorted(node.attrs.items()) if k not in bodies
+            ]
+            rows.append((f"{ids[node]} = {node.name}({', '.join(arguments)})", node.path))
+            for name, body in bodies.items():
+                rows += _body_rows(name, body, taken_by(node, name), ids[node], ref)
+        elif node.kind == "select":
+            arms = ", ".join(f"{value_text(case)}: {ref(v)}" for case, v in node.arms())
+            selector = node.operands[0]
+            assert selector is not None
+            name = selector.node.name if selector.node.kind == "context" else ref(selector)
+            rows.append((f"{ids[node]} = select {name} {{{arms}}}", node.path))
+    return rows
+
+
+def _body_rows(
+    name: str,
+    body: Body,
+    taken: Sequence[Value | None],
+    outer: str,
+    outer_ref: Callable[[Value | None], str],
+) -> list[tuple[str, str]]:
+    """The block of one body of a node; `taken` are the operands bound to its last inputs."""
+    mark = "%" * (outer.count("%") + 1)
+    own = len(body.inputs) - len(taken)
+    names = {value: f"{mark}in_{i}" for i, value in enumerate(body.inputs[:own])}
+    names |= {v: outer_ref(o) for v, o in zip(body.inputs[own:], taken, strict=True)}
+    ids: dict[Node, str] = {}
+    for node in body.graph.nodes:
+        if node.kind == "op":
+            ids[node] = f"{mark}{len(ids) + 1}"
+
+    def ref(value: Value | None) -> str:
+        if value is None:
+            return "none"
+        node = value.node
+        if node in ids:
+            return ids[node] if len(node.outputs) == 1 else f"{ids[node]}.{value.index}"
+        return names[value] if value in names else leaf_text(node)
+
+    given = ", ".join(f"{names[v]}: {v.spec}"
+                      for v in body.inputs[:own])  # fmt: skip
+    rows = [(f"  {name}({given}):" if given else f"  {name}:", "")]
+    rows += [(f"    {text}", path) for text, path in _rows(body.graph.nodes, ids, ref)]
+    return [*rows, (f"    return {', '.join(map(ref, body.outputs))}", "")]
 
 
 def _outcome_text(outcome: Outcome, ref: Callable[[Value], str], indent: str) -> list[str]:
@@ -107,6 +157,10 @@ def attr_text(value: Any) -> str:
         return f"[{', '.join(attr_text(item) for item in value)}]"
     if isinstance(value, np.dtype):
         return dtype_name(value)
+    if isinstance(value, Body):
+        rows = _body_rows("", value, (), "", lambda _: "")
+        found = hashlib.blake2b("\n".join(text for text, _ in rows).encode(), digest_size=4)
+        return f"body({found.hexdigest()})"
     if isinstance(value, (str, Dim, TensorSpec, ContainerType)):
         return str(value)
     return repr(value)

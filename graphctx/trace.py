@@ -8,10 +8,11 @@ to the root if need be. A decision that was made further out is not made again.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +41,7 @@ from graphctx.graph import (
     Consumer,
     ContextArgument,
     Contexts,
+    Node,
     Outcome,
     Raises,
     Resolution,
@@ -77,6 +79,9 @@ from graphctx.spec import (
 from graphctx.tensor import ArrayOperators, Recorder, Tensor, no_python_value, where
 from graphctx.text import expression_text
 from graphctx.tree import Structure, any_leaf, flatten, map_leaves, same_static, same_structure
+
+if TYPE_CHECKING:
+    from graphctx.body import Scope
 
 RECURSION_LIMIT = 10_000
 
@@ -174,6 +179,8 @@ class Tracer(Recorder):
         self._comparisons: dict[int, Comparison] = {}
         self._predicates: dict[str, Value] = {}
         self._noted: set[tuple[Any, ...]] = set()
+        self._bodies = 0  # how many are being recorded
+        self._closed: set[Node] = set()  # what belongs to bodies that are recorded
 
     # -- the whole trace ----------------------------------------------------------------------
 
@@ -384,7 +391,7 @@ class Tracer(Recorder):
         leaves: list[tuple[list[tuple[Decision, int]], Tree]] = []
         call = self._call
         while True:
-            self.run = run = Run(outer, choices)
+            self.run = run = Run(outer, choices, decides=not self._bodies)
             leaf: Tree
             try:
                 leaf = Leaf(self._returned(body()), run.state)
@@ -811,6 +818,12 @@ class Tracer(Recorder):
     def check(self, tensor: Tensor) -> None:
         """Refuse tensors of other traces, and those that a forked call left behind."""
         run = self.run
+        if self._closed and tensor.value.node in self._closed:
+            raise TraceError(
+                f"{where()}a tensor {tensor.spec} that a function given to ops.cond, "
+                f"ops.while_loop or ops.scan left behind is used at {source_line()}; it belongs to "
+                f"a branch or an iteration: return it from the function instead"
+            )
         if tensor.run is run:
             return
         super().check(tensor)
@@ -832,6 +845,27 @@ class Tracer(Recorder):
         """The seed input."""
         spec = TensorSpec((), "int64")
         return Tensor(self.builder.input(spec, self._seed_name, "seed"), self)
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[Scope]:
+        """What is recorded in this block belongs to a body.
+
+        A body has no selects: what it asks for is decided by the call that it stands in.
+        """
+        run, before = self.run, dict(self.run.state)
+        self._bodies += 1
+        try:
+            with super().scope() as scope:
+                yield scope
+        finally:
+            self._bodies -= 1
+            self._closed |= scope.nodes
+            changed, run.state = run.state != before, before
+        if changed:
+            raise TraceError(
+                f"{where()}a function given to ops.cond, ops.while_loop or ops.scan assigns to a "
+                f"variable; return the new value and assign it afterwards ({source_line()})"
+            )
 
     def _read_value(self, variable: Variable) -> Value:
         value = self.run.lookup(variable)

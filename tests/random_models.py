@@ -261,6 +261,36 @@ class Conditional(Layer):
         return ops.cond(ops.max(x) > 1, self.first, self.second, x)
 
 
+class While(Layer):
+    """Applies its child as often as data says."""
+
+    def __init__(self, child: Layer) -> None:
+        self.child = child
+
+    def call(self, x: Any) -> Any:
+        def going(carry: Any) -> Any:
+            return ops.logical_and(carry[0] < 3, ops.max(carry[1]) < 4)
+
+        count, y = ops.while_loop(going, lambda c: (c[0] + 1, self.child(c[1])), (0, x))
+        return y + ops.astype(count, "float32")
+
+
+class Rows(Layer):
+    """Applies its child to one row after the other."""
+
+    def __init__(self, child: Layer, reverse: bool) -> None:
+        self.child = child
+        self.reverse = reverse
+
+    def call(self, x: Any) -> Any:
+        def step(total: Any, row: Any) -> Any:
+            made = self.child(row[None])[0]
+            return total + made * 0.5, made - total
+
+        total, rows = ops.scan(step, x[0] * 0, x, reverse=self.reverse)
+        return rows + total
+
+
 class Early(Layer):
     """Returns before its second child, if an argument says so."""
 
@@ -305,7 +335,22 @@ _leaf = st.one_of(
 
 _stateless = st.sampled_from(
     [("scale", 2.0), ("other",), ("noise", 0.1), ("repeat",), ("drop", 0.3), ("untap",)]
-)  # what `ops.cond` may choose between: nothing there may assign to variables
+)  # nothing in functions given to control flow may assign to variables
+
+
+def _controlled(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.tuples(st.just("cond"), inner, inner),
+        st.tuples(st.just("while"), inner),
+        st.tuples(st.just("rows"), inner, st.booleans()),
+        st.tuples(st.just("stack"), st.lists(inner, min_size=1, max_size=2)),
+        st.tuples(st.just("switch"), inner, inner),
+        st.tuples(st.just("early"), inner, inner),
+        st.tuples(st.just("derive"), inner),
+    )
+
+
+_control = st.recursive(_stateless, _controlled, max_leaves=2)
 
 
 def _extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -318,7 +363,9 @@ def _extend(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.tuples(st.just("derive"), inner),
         st.tuples(st.just("catch"), inner),
         st.tuples(st.just("early"), inner, inner),
-        st.tuples(st.just("cond"), _stateless, _stateless),
+        st.tuples(st.just("cond"), _control, _control),
+        st.tuples(st.just("while"), _control),
+        st.tuples(st.just("rows"), _control, st.booleans()),
     )
 
 
@@ -353,6 +400,10 @@ def build(recipe: Any) -> Layer:
         return Early(single(build(rest[0])), single(build(rest[1])))
     if kind == "cond":
         return Conditional(single(build(rest[0])), single(build(rest[1])))
+    if kind == "while":
+        return While(single(build(rest[0])))
+    if kind == "rows":
+        return Rows(single(build(rest[0])), rest[1])
     if kind == "switch":
         return Switch(build(rest[0]), build(rest[1]))
     return Derive(single(build(rest[0])))

@@ -822,7 +822,7 @@ def test_cond_in_a_trace_and_eagerly() -> None:
         def call(self, x: Any) -> Any:
             return ops.cond(ops.sum(x) > 0, lambda: (self.v.assign(1), x)[1], lambda: x)
 
-    with pytest.raises(TraceError, match=r"a function given to ops.cond assigns to a variable"):
+    with pytest.raises(TraceError, match=r"a function given to ops.cond, .* assigns to a variable"):
         gx.trace(Assigns(), SPEC)
 
 

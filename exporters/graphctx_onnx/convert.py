@@ -8,6 +8,8 @@ from typing import Any
 
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
 
+from graphctx.body import Body, all_nodes, bodies_of, listed_operands, taken_by, with_bodies
+from graphctx.builder import content_key
 from graphctx.errors import ExportError
 from graphctx.export import no_program
 from graphctx.graph import (
@@ -20,6 +22,7 @@ from graphctx.graph import (
     live_nodes,
     outcome_values,
 )
+from graphctx.passes.bodies import map_bodies
 from graphctx.passes.expand import expand
 from graphctx.passes.fold import fold_constants
 from graphctx.passes.prune import prune
@@ -134,9 +137,13 @@ def convert(
 
 def lower(graph: CallGraph) -> CallGraph:
     """The graph in ONNX's own operators; what an expansion computes of constants is computed."""
-    if not any(node.op is not None and node.op.expand is not None for node in graph.nodes):
+    if not any(node.op is not None and node.op.expand is not None for node in all_nodes(graph)):
         return graph
-    return prune(fold_constants(expand(graph)))
+    return _folded(expand(graph))
+
+
+def _folded(graph: CallGraph) -> CallGraph:
+    return prune(fold_constants(map_bodies(graph, _folded)))
 
 
 def _info(name: str, spec: TensorSpec) -> ValueInfoProto:
@@ -164,9 +171,10 @@ class _Conversion:
         roots = list(outcome_values(graph.returns))
         live = set(live_nodes(roots))
         self.nodes = [node for node in graph.nodes if node in live]
-        for value in (value for node in self.nodes for value in node.outputs):
+        self.all_nodes = [inner for node in self.nodes for inner in with_bodies(node)]
+        for value in (value for node in self.all_nodes for value in node.outputs):
             type_proto(None, value.dtype, _what(value.node))
-        self.ops = [node for node in self.nodes if node.kind == "op"]
+        self.ops = [node for node in self.all_nodes if node.kind == "op"]
         self.opset = choose_opset(self.ops, opset)
         self.opsets = choose_domains(self.ops, self.opset)
         self.schemas = {
@@ -174,8 +182,11 @@ class _Conversion:
             for node in self.ops
             if node.op is not None
         }
-        self.used = {v for node in self.nodes for v in node.operands if v is not None}
+        self.used = {v for node in self.all_nodes for v in node.operands if v is not None}
         self.used.update(roots)
+        for node in self.ops:
+            for body in bodies_of(node).values():
+                self.used.update(body.outputs)
         self.model = ModelProto()
         self.proto: GraphProto = self.model.graph
         self.proto.name = name or graph.name
@@ -190,7 +201,7 @@ class _Conversion:
         made = self._region(self.proto, region)
         self._identities(self.proto, results)
         self._value_infos(made)
-        dtypes = {value.dtype for node in self.nodes for value in node.outputs}
+        dtypes = {value.dtype for node in self.all_nodes for value in node.outputs}
         self.model.ir_version = ir_version(self.opset, dtypes)
         for domain, version in self.opsets.items():
             self.model.opset_import.add(domain=domain, version=version)
@@ -261,8 +272,17 @@ class _Conversion:
     # -- weights and constants ----------------------------------------------------------------
 
     def _initializers(self) -> None:
+        """Those of bodies, too, stand in the model's graph: a constant is written once."""
         users = self._first_users()
-        leaves = [node for node in self.nodes if node.kind in ("weight", "constant")]
+        leaves: list[Node] = []
+        written: dict[Any, Node] = {}
+        for node in self.all_nodes:
+            if node.kind == "weight":
+                leaves.append(node)
+            elif node.kind == "constant":
+                first = written.setdefault(content_key(node.data), node)
+                if first is node:
+                    leaves.append(node)
         sizes = {node: byte_size(node.output.shape, node.output.dtype) for node in leaves}
         self.data.plan(sizes.values())
         for node in leaves:
@@ -273,6 +293,9 @@ class _Conversion:
                 name = self.taken.claim(join(user.path if user else "", "constant"))
             self.names[node.output] = name
             self.proto.initializer.append(self._initializer(node, name, sizes[node]))
+        for node in self.all_nodes:
+            if node.kind == "constant":
+                self.names[node.output] = self.names[written[content_key(node.data)].output]
 
     def _initializer(self, node: Node, name: str, size: int) -> TensorProto:
         where = _what(node)
@@ -284,7 +307,7 @@ class _Conversion:
 
     def _first_users(self) -> Mapping[Node, Node]:
         users: dict[Node, Node] = {}
-        for node in self.nodes:
+        for node in self.all_nodes:
             for operand in node.operands:
                 if operand is not None:
                     users.setdefault(operand.node, node)
@@ -341,9 +364,11 @@ class _Conversion:
         if node.op.domain:
             proto.domain = node.op.domain
         proto.name = self.taken.claim(join(node.path, node.name))
-        proto.input.extend("" if v is None else self.names[v] for v in node.operands)
-        while proto.input and not proto.input[-1]:
+        listed = node.operands[: listed_operands(node)]
+        proto.input.extend("" if v is None else self.names[v] for v in listed)
+        while len(proto.input) > schema.least_inputs and not proto.input[-1]:
             del proto.input[-1]
+        proto.input.extend([""] * (schema.least_inputs - len(proto.input)))
         for slot, value in enumerate(node.outputs):
             proto.output.append(self._output_name(value, proto.name, schema, slot))
         while len(proto.output) > 1 and not proto.output[-1]:
@@ -351,8 +376,31 @@ class _Conversion:
         where = label(node)
         for name, setting in attributes_of(node, schema).items():
             proto.attribute.append(attribute(name, setting, schema.attributes[name], where))
+        for name, body in bodies_of(node).items():
+            graph = self._body(body, f"{proto.name}/{name}", taken_by(node, name))
+            proto.attribute.add(name=name, type=AttributeProto.GRAPH).g.CopyFrom(graph)
         metadata.annotate_node(proto, node, ir_version(self.opset))
         self.count += 1
+
+    def _body(self, body: Body, name: str, taken: Sequence[Value | None]) -> GraphProto:
+        """A sub-graph; what it takes from outside it calls as that is called there."""
+        graph = GraphProto(name=name)
+        own = len(body.inputs) - len(taken)
+        for value in body.inputs[:own]:
+            self.names[value] = self.taken.claim(f"{name}:input_{len(graph.input)}")
+            graph.input.append(_info(self.names[value], value.spec))
+        for value, outer in zip(body.inputs[own:], taken, strict=True):
+            assert outer is not None
+            self.names[value] = self.names[outer]
+        made: set[Value] = set()
+        for node in body.graph.nodes:
+            if node.kind == "op":
+                for value in node.outputs:
+                    self.names.pop(value, None)  # where the same body stands elsewhere
+                self._node(graph, node)
+                made.update(node.outputs)
+        self._results(graph, body.outputs, made)
+        return graph
 
     def _output_name(self, value: Value, node: str, schema: Schema, slot: int) -> str:
         """The value's name; empty for an optional output that nobody takes."""

@@ -31,7 +31,7 @@ from graphctx.context import UNSET
 from graphctx.errors import ExportError
 from graphctx.export import as_path
 from graphctx.graph import CallGraph, Node
-from graphctx.spec import Dim, TensorSpec, dtype_name
+from graphctx.spec import Dim, DimLike, TensorSpec, dtype_name
 from graphctx_onnx.names import sentence
 from graphctx_onnx.runtime_context import Encoding
 
@@ -148,8 +148,14 @@ class Signature:
 
 
 def _type(spec: TensorSpec) -> dict[str, Any]:
-    shape = [str(dim) if isinstance(dim, Dim) else int(dim) for dim in spec.shape]
-    return {"dtype": dtype_name(spec.dtype), "shape": shape}
+    return {"dtype": dtype_name(spec.dtype), "shape": [_size(dim) for dim in spec.shape]}
+
+
+def _size(dim: DimLike) -> int | str:
+    """A number, an expression of names, or "?": the numbers of unknown sizes differ every time."""
+    if not isinstance(dim, Dim):
+        return int(dim)
+    return "?" if dim.is_unknown else str(dim)
 
 
 def assignment_json(bound: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.body import Body, bodies_of
 from graphctx.graph import CallGraph, Node, Value
 from graphctx.spec import ContainerType, kind_of
 
@@ -61,8 +62,16 @@ class Precision:
 
 def precisions(graph: CallGraph) -> dict[Value, Precision]:
     """The precision of every value of an expanded graph."""
+    return _precisions(graph, Precision())
+
+
+def _precisions(graph: CallGraph, given: Precision) -> dict[Value, Precision]:
+    """The precision of every value, where that of the inputs is given."""
     found: dict[Value, Precision] = {}
     for node in graph.nodes:
+        if node.kind == "input":
+            found[node.output] = given
+            continue
         operands = [found[v] for v in node.operands if v is not None]
         found.update(zip(node.outputs, _outputs(node, operands), strict=True))
     return found
@@ -76,16 +85,34 @@ def precision_of(node: Node) -> Precision:
 def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
-    if node.op is not None and not _is_exact(node):
+    bodies = bodies_of(node)
+    if bodies:
+        for inner in _inside(list(bodies.values()), rounded, stepped):
+            rounded += [inner.dtype] if inner.dtype is not None else []
+            stepped = stepped or inner.stepped
+    elif node.op is not None and not _is_exact(node):
         rounded += [_dtype(v) for v in _floats(node)]
         if any(map(_is_rounded_attribute, (node.op.defaults | node.attrs).values())):
             rounded.append(np.dtype("float32"))
     found = []
     for output in node.outputs:
         own = [_dtype(output)] if rounded and _is_float(output) else []
-        coarsest = min([*rounded, *own], key=lambda dtype: dtype.itemsize, default=None)
-        found.append(Precision(coarsest, stepped))
+        found.append(Precision(_coarsest([*rounded, *own]), stepped))
     return found
+
+
+def _inside(bodies: list[Body], rounded: list[Any], stepped: bool) -> list[Precision]:
+    """The precision of what bodies compute of operands that are rounded like this."""
+    given = Precision(_coarsest(rounded), stepped)
+    for _ in range(2):  # what a loop makes it takes again
+        found = [p for body in bodies for p in _precisions(body.graph, given).values()]
+        dtypes = [p.dtype for p in (given, *found) if p.dtype is not None]
+        given = Precision(_coarsest(dtypes), any(p.stepped for p in (given, *found)))
+    return found
+
+
+def _coarsest(dtypes: list[Any]) -> Any:
+    return min(dtypes, key=lambda dtype: dtype.itemsize, default=None)
 
 
 def _is_float(value: Value) -> bool:

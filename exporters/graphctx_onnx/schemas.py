@@ -16,6 +16,7 @@ import onnx.defs
 from onnx import helper
 from onnx.defs import OpSchema
 
+from graphctx.body import bodies_of, listed_operands
 from graphctx.errors import ExportError
 from graphctx.graph import Node
 from graphctx.ops.table import ML_DOMAIN, ML_OPSET, OPSET
@@ -121,8 +122,9 @@ def attributes_of(node: Node, schema: Schema) -> dict[str, Any]:
     """The attributes to write: those set, and defaults of ours that are not ONNX's own."""
     assert node.op is not None
     written = {}
+    bodies = bodies_of(node)  # written as graphs; `carried` is the number of operands in ONNX
     for name, value in (node.op.defaults | node.attrs).items():
-        if value is None:
+        if value is None or name in bodies or (bodies and name == "carried"):
             continue
         if name not in schema.attributes:
             if name in node.attrs:
@@ -161,10 +163,11 @@ def fault(node: Node, opset: int) -> str | None:
         absent = slot >= len(node.operands) or node.operands[slot] is None
         if absent and not formal.optional and not formal.variadic:
             return f"{node.name} of opset {opset} needs the operand {formal.name!r}"
-    if len(node.operands) < schema.least_inputs:
+    lacking = [schema.input(slot) for slot in range(len(node.operands), schema.least_inputs)]
+    if not all(formal is not None and formal.optional for formal in lacking):
         return f"{node.name} of opset {opset} needs {schema.least_inputs} operands or more"
     bound: dict[str, Any] = {}
-    for slot, operand in enumerate(node.operands):
+    for slot, operand in enumerate(node.operands[: listed_operands(node)]):
         if operand is None:
             continue
         taken = schema.input(slot)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.body import all_nodes, bodies_of, bound_operands
 from graphctx.context import REQUIRED, UNSET
 from graphctx.errors import ExportError, InputError, listing, suggest
 from graphctx.graph import CallGraph, Node, Value
@@ -110,7 +111,7 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
         return
     dims = {
         dim
-        for node in graph.nodes
+        for node in all_nodes(graph)
         for value in node.outputs
         for dim in value.shape
         if isinstance(dim, Dim) and not dim.is_unknown
@@ -216,10 +217,15 @@ def ranges_of(graph: CallGraph) -> dict[str, Range]:
 def _range_of(start: Value, graph: CallGraph) -> Range:
     found = Range()
     seen = {start}
-    todo = [start]
+    todo = [(graph, start)]
     while todo:
-        value = todo.pop()
+        graph, value = todo.pop()
         for node in graph.uses.get(value, ()):
+            for name, body in bodies_of(node).items():
+                for operand, given in bound_operands(node, name):
+                    if operand is value and given not in seen:
+                        seen.add(given)
+                        todo.append((body.graph, given))
             for slot, operand in enumerate(node.operands):
                 if operand is not value:
                     continue
@@ -229,14 +235,18 @@ def _range_of(start: Value, graph: CallGraph) -> Range:
                     for output in node.outputs:
                         if kind_of(output.dtype) in "iu" and output not in seen:
                             seen.add(output)
-                            todo.append(output)
+                            todo.append((graph, output))
     return found
 
 
 def _restrict(found: Range, node: Node, slot: int) -> None:
+    name = node.name
+    if name == "Loop":
+        if slot == 0:
+            found.bounds.append(10)  # iterations
+        return
     data = node.operands[0]
     assert data is not None
-    name = node.name
     if name in ("Gather", "GatherElements", "ScatterElements") and slot == 1:
         found.bounds.append(data.shape[node.attrs.get("axis", 0)])
     elif name in ("GatherND", "ScatterND") and slot == 1:
@@ -322,7 +332,7 @@ def _floats(shape: tuple[int, ...], trial: int, rng: Any) -> Any:
 def _words(graph: CallGraph) -> list[str]:
     """Strings: those that the graph compares with, and others; numbers where it parses them."""
     found = ["", "a", "Zürich"]
-    for node in graph.nodes:
+    for node in all_nodes(graph):
         if node.kind == "constant" and node.data.dtype == object:
             found.extend(map(str, node.data.reshape(-1)[:8]))
         if node.name == "Cast" and node.operands[0] and node.operands[0].dtype == object:

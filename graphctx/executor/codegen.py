@@ -18,6 +18,7 @@ import numpy as np
 
 from graphctx.collector import paused
 from graphctx.context import GIVEN, UNSET
+from graphctx.errors import InputError
 from graphctx.executor.blockwise import ChainFunction
 from graphctx.executor.branches import Else, End, If, Merge, Results, steps_of
 from graphctx.executor.chains import Chain
@@ -25,6 +26,7 @@ from graphctx.executor.heap import keep_freed_memory
 from graphctx.executor.statements import Memory, Statement
 from graphctx.graph import CallGraph, Node, Returns, Value, live_nodes
 from graphctx.ops.blocks import in_one_order, in_rows
+from graphctx.ops.sequences import copied
 from graphctx.regions import partition
 from graphctx.spec import Dim, is_static
 from graphctx.tree import Structure, same_static
@@ -68,6 +70,17 @@ class Code:
             if step.tb_frame.f_code.co_filename == self.filename:
                 found = self.lines.get(step.tb_lineno)
             step = step.tb_next
+        return found
+
+    def located(self, error: Exception) -> Exception:
+        """The error of a kernel, with the op, the layer path and the source line it belongs to."""
+        node = self.node_of(error)
+        if node is None or getattr(error, "_located", False):
+            return error
+        found = InputError(
+            f"{node.path}: {node.name} refuses these inputs: {error} ({node.source})"
+        )
+        found._located = True  # type: ignore[attr-defined]
         return found
 
 
@@ -378,13 +391,6 @@ class Emitter:
         return f"{self.bind('t', structure.data)}({', '.join(children)})"
 
 
-def copied(value: Any) -> Any:
-    """A sequence or an optional whose arrays are shared with nothing."""
-    if isinstance(value, list):
-        return list(map(np.array, value))
-    return None if value is None else np.array(value)
-
-
 @paused()
 def generate(
     graph: CallGraph,
@@ -433,6 +439,30 @@ def generate(
                 parameters[node.output] = parameter(node.name)
     source = emitter.emit(prologue, parameters)
     return Code(source, emitter.namespace, [v.node.name for v in parameters], emitter.at)
+
+
+@paused()
+def generate_body(graph: CallGraph) -> Callable[..., tuple[Any, ...]]:
+    """The function of a body: takes the inputs in order, as they are, and returns a tuple.
+
+    Raises (the function):
+        InputError: a kernel refuses its operands; names the operator, its path and its line.
+    """
+    emitter = Emitter(graph, graph.returns, with_state=False)
+    parameters = {value: f"i_{index}" for index, value in enumerate(graph.inputs)}
+    source = emitter.emit([], parameters)
+    code = Code(source, emitter.namespace, list(parameters.values()), emitter.at)
+
+    def run(*arrays: Any) -> tuple[Any, ...]:
+        try:
+            return code.function(*arrays)  # type: ignore[no-any-return]
+        except Exception as error:
+            located = code.located(error)
+            if located is error:
+                raise
+            raise located from error
+
+    return run
 
 
 def _check_input(

@@ -46,6 +46,12 @@ class _FunctionalRecorder(Recorder):
     def check(self, tensor: Tensor) -> None:
         return
 
+    def scope(self) -> Any:
+        raise LayerError(
+            f"ops.cond, ops.while_loop and ops.scan over a functional model's tensors belong into "
+            f"a layer's call: nn.Lambda(lambda x: ops.cond(...)) ({source_line()})"
+        )
+
 
 class _CallStep(Node):
     """A layer call in a functional model."""

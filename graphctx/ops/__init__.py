@@ -73,6 +73,8 @@ from graphctx.ops.attention import (
 )
 from graphctx.ops.control import (
     cond,
+    scan,
+    while_loop,
 )
 from graphctx.ops.creation import (
     arange,
@@ -485,6 +487,7 @@ __all__ = [
     "round",
     "rsqrt",
     "scaler",
+    "scan",
     "scatter_elements",
     "scatter_nd",
     "selu",
@@ -558,6 +561,7 @@ __all__ = [
     "vecdot",
     "vector_norm",
     "where",
+    "while_loop",
     "with_recorder",
     "zeros",
     "zeros_like",

@@ -260,6 +260,36 @@ def dropout_op(x, rate, seed, *, key, out=None):  # type: ignore[no-untyped-def]
     return made
 
 
+# Numbers below 2**30, so that no product leaves 63 bits.
+_FACTOR, _STEP, _OFFSET = 0x2C9277B5, 0x1B873593, 0x1BD1E995
+
+
+def _infer_iteration_seed(seed: Value, iteration: Value) -> Inferred:
+    for value in (seed, iteration):
+        if value.shape or value.dtype != np.int64:
+            raise ShapeError(f"needs int64 scalars, got {value.spec}")
+    return (), np.dtype(np.int64)
+
+
+def _iteration_seed_tensor(seed: Tensor, iteration: Tensor) -> Any:
+    half = np.int64(2**32)
+    upper = div_op(seed, half) * np.int64(_FACTOR) + iteration * np.int64(_STEP)
+    upper = mod_op(upper + np.int64(_OFFSET), np.int64(2**31))
+    return upper * half + mod_op(seed, half)
+
+
+@op("iteration_seed", infer=_infer_iteration_seed, expand=_iteration_seed_tensor)
+def iteration_seed_op(seed, iteration):  # type: ignore[no-untyped-def]
+    """The seed of one iteration of a loop: int64 scalars.
+
+    The upper half of the seed makes a step of a linear congruential generator, to which the number
+    of the iteration is added: so nested loops have seeds of their own, too.
+    """
+    upper, lower = divmod(int(seed), 2**32)
+    upper = (upper * _FACTOR + int(iteration) * _STEP + _OFFSET) % 2**31
+    return np.asarray(upper * 2**32 + lower, np.int64)
+
+
 # -- what users call ------------------------------------------------------------------------------
 
 
@@ -280,9 +310,13 @@ def _draw() -> tuple[int, Any]:
         frame.draws += 1
     key = key_of(f"{path}:{count}")
     if frame is not None and frame.tracer is not None:
-        return key, frame.tracer.seed()
-    seed = current_seed()
-    return key, np.asarray(fresh_seed() if seed is None else seed, np.int64)
+        seed = frame.tracer.seed()
+    else:
+        number = current_seed()
+        seed = np.asarray(fresh_seed() if number is None else number, np.int64)
+    for iteration in () if frame is None else frame.iterations:
+        seed = iteration_seed_op(seed, iteration)
+    return key, seed
 
 
 def _recorded(name: str, *operands: Any, key: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphctx.collector import paused
 from graphctx.graph import CallGraph
+from graphctx.passes.bodies import map_bodies, simplify_bodies
 from graphctx.passes.check import check
 from graphctx.passes.cse import merge_common
 from graphctx.passes.expand import expand
@@ -50,7 +51,7 @@ def settle(graph: CallGraph, *, freeze: bool = True) -> CallGraph:
         # what is used once is seen to be.
         graph = merge_common(simplify(fold_constants(graph, freeze=freeze)))
         graph = fold_padding(fold_batch_norm(drop_kept_state(graph), freeze=freeze))
-        graph = prune(graph)
+        graph = prune(map_bodies(simplify_bodies(graph), settle))
         if same_graph(before, graph):
             break
     return graph
@@ -65,12 +66,14 @@ __all__ = [
     "fold_constants",
     "fold_padding",
     "lay_out_kernels",
+    "map_bodies",
     "merge_common",
     "optimize",
     "prune",
     "same_graph",
     "settle",
     "simplify",
+    "simplify_bodies",
     "sink_transposes",
     "specialize",
 ]

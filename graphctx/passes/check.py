@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphctx.body import bodies_of
 from graphctx.errors import GraphctxError
 from graphctx.graph import CallGraph, Node, Value, outcome_values
 from graphctx.spec import TensorSpec, joined_dtype, joined_shape, may_be_same
@@ -78,6 +79,7 @@ def _check_op(graph: CallGraph, node: Node) -> None:
         inferred = node.op.infer_outputs(node.operands, node.attrs)
     except GraphctxError as error:
         raise _broken(graph, node, f"does not pass inference: {error}") from error
+    _check_bodies(graph, node)
     if len(inferred) != len(node.outputs):
         raise _broken(graph, node, f"has {len(node.outputs)} outputs, not {len(inferred)}")
     for value, (shape, dtype) in zip(node.outputs, inferred, strict=True):
@@ -94,6 +96,19 @@ def _check_op(graph: CallGraph, node: Node) -> None:
             agree = len(recorded) == len(known) and all(map(may_be_same, recorded, known))
         if not agree:
             raise _broken(graph, node, f"has the elements {recorded}, but inference gives {known}")
+
+
+def _check_bodies(graph: CallGraph, node: Node) -> None:
+    """Each body is closed, and well formed itself."""
+    for name, body in bodies_of(node).items():
+        for inner in body.graph.nodes:
+            if inner.kind not in ("input", "constant", "op"):
+                what = f"has a {inner.kind} in its {name}, which has to be closed"
+                raise _broken(graph, node, what)
+        try:
+            check(body.graph)
+        except GraphctxError as error:
+            raise _broken(graph, node, f"has a broken {name}: {error}") from error
 
 
 def _check_select(graph: CallGraph, node: Node) -> None:

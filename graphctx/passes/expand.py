@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from graphctx.builder import Builder, rewrite
 from graphctx.graph import Call, CallGraph, Node, Value
+from graphctx.passes.bodies import map_bodies
 from graphctx.tensor import Recorder, Tensor
 
 
@@ -39,4 +40,4 @@ def expand(graph: CallGraph) -> CallGraph:
         results = result if isinstance(result, tuple) else (result,)
         return [recorder.value(tensor) for tensor in results]
 
-    return rewrite(graph, transform)
+    return rewrite(map_bodies(graph, expand), transform)

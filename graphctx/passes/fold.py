@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.body import bodies_of
 from graphctx.builder import Builder
 from graphctx.executor.interpret import run_op
 from graphctx.graph import CallGraph, Node, Value
@@ -100,9 +101,13 @@ def known_elements(node: Node) -> np.ndarray[Any, Any] | None:
 
 
 def is_pure(node: Node) -> bool:
-    """Whether the node computes the same from the same operands; a source without any is not."""
+    """Whether the node computes the same from the same operands, and soon.
+
+    A source without any does not; control flow may draw numbers, and a loop take its time.
+    """
     return (
         bool(node.operands)
+        and not bodies_of(node)
         and node.name not in RANDOM
         and "key" not in node.attrs
         and "seed" not in node.attrs

@@ -31,5 +31,10 @@ CASES = [
         for dtype in ("float32", "float64", "float16")
         for rate in (0.0, 0.3, 1.0)
     ),
+    *(
+        Case("iteration_seed", [np.asarray(seed), np.asarray(iteration)], tolerance=0)
+        for seed in (0, 17, 2**40 + 17, 2**63 - 1)
+        for iteration in (0, 1, 2**31 - 1)
+    ),
     Case("dropout", [np.asarray(0.5), np.asarray(0.5), SEED], {"key": KEY}, tolerance=0),
 ]  # fmt: skip

@@ -5,12 +5,16 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from graphctx_onnx.convert import convert
 from graphctx_onnx.tensors import type_proto
 from onnx import helper, numpy_helper
 
-from graphctx.graph import CallGraph, Value
+from graphctx.body import Body
+from graphctx.builder import Builder
+from graphctx.graph import CallGraph, Contexts, Returns, Value
 from graphctx.ops.table import ML_OPSET, TABLE, type_of
 from graphctx.spec import ContainerType, TensorSpec
+from graphctx.tree import LEAF, Structure
 from tests.ops.case import Case
 
 OPSET = 23
@@ -128,7 +132,25 @@ def run(case: Case, dtypes: list[Any]) -> list[Any]:
     feeds = {
         f"x{i}": x for i, x in enumerate(case.operands) if x is not None and i not in case.constant
     }
+    if any(isinstance(value, Body) for value in case.attrs.values()):
+        return run_model(model_with_bodies(case), feeds)
     return run_model(model_of(case, dtypes), feeds)
+
+
+def model_with_bodies(case: Case) -> onnx.ModelProto:
+    """A model of a node whose attributes are graphs, as it is exported."""
+    builder = Builder()
+    operands = [
+        None if x is None
+        else builder.constant(x) if i in case.constant
+        else builder.input(TensorSpec(x.shape, x.dtype), f"x{i}")
+        for i, x in enumerate(case.operands)
+    ]  # fmt: skip
+    made = builder.op(TABLE[case.op], operands, case.attrs)
+    nodes = tuple(builder.nodes)
+    inputs = tuple(node.output for node in nodes if node.kind == "input")
+    structure = Structure("tuple", (LEAF,) * len(made))
+    return convert(CallGraph("model", nodes, inputs, Returns(structure, made), Contexts({}))).model
 
 
 def run_model(model: onnx.ModelProto, feeds: dict[str, Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from onnx import ModelProto, TensorProto
 
+from graphctx.body import all_nodes
 from graphctx.graph import CallGraph
 from graphctx_onnx.external import CHUNK, LARGE, LARGE_ALIGNMENT, LEAST, PAGE, DataFile, Placed
 from graphctx_onnx.runtime.manifest import TensorEntry
@@ -49,7 +50,7 @@ def stored_size(graphs: Iterable[CallGraph], digests: Digests) -> int:
     """Bytes of the tensors that some programs need in files of weights."""
     sizes: dict[str, int] = {}
     for graph in graphs:
-        for node in graph.nodes:
+        for node in all_nodes(graph):
             if node.kind in ("weight", "constant"):
                 size = byte_size(node.output.shape, node.output.dtype)
                 if size >= LEAST:
