@@ -19,6 +19,7 @@ from graphctx.spec import Dim, Shape, TensorSpec, joined_dtype, same_dim
 from graphctx.tree import LEAF, Structure
 
 if TYPE_CHECKING:
+    from graphctx.executor.codegen import Code
     from graphctx.tensor import Recorder
 
 
@@ -46,11 +47,16 @@ class Body:
         return self.graph.outputs
 
     @cached_property
-    def run(self) -> Callable[..., tuple[Any, ...]]:
-        """The body as a function from arrays to arrays, none of which share memory."""
+    def code(self) -> Code:
+        """What runs it."""
         from graphctx.executor.codegen import generate_body
 
         return generate_body(self.graph)
+
+    @property
+    def run(self) -> Callable[..., tuple[Any, ...]]:
+        """The body as a function from arrays to arrays, none of which share memory."""
+        return self.code.run_body
 
     @cached_property
     def _key(self) -> Any:
@@ -127,9 +133,17 @@ def listed_operands(node: Node) -> int:
     return len(node.operands)
 
 
-def taken_by(node: Node, attribute: str) -> tuple[Value | None, ...]:
-    """The operands that one of a node's bodies takes from outside, bound to its last inputs."""
-    taken = node.operands[listed_operands(node) :]
+def taken_by(
+    node: Node, attribute: str, operands: Sequence[Value | None] | None = None
+) -> Sequence[Value | None]:
+    """The operands that one of a node's bodies takes from outside, bound to its last inputs.
+
+    Args:
+        node: with bodies.
+        attribute: whose value the body is.
+        operands: other ones than the node's, such as a pass has.
+    """
+    taken = (node.operands if operands is None else operands)[listed_operands(node) :]
     if attribute == "then_branch":
         return taken[: len(node.attrs[attribute].inputs)]
     if attribute == "else_branch":

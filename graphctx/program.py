@@ -133,8 +133,8 @@ class Program:
 
     @property
     def source(self) -> str:
-        """The generated Python."""
-        return self._code.source
+        """The generated Python, and that of the bodies of control flow."""
+        return self._code.text
 
     @property
     def inputs(self) -> dict[str, Any]:

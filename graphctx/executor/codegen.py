@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from graphctx.body import Body
 from graphctx.collector import paused
 from graphctx.context import GIVEN, UNSET
 from graphctx.errors import InputError
@@ -44,6 +45,7 @@ class Code:
             open context arguments, then state values.
         names: of its parameters.
         lines: line number -> the node it computes.
+        bodies: the bodies that it runs, by what it calls them.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class Code:
         namespace: dict[str, Any],
         names: Sequence[str],
         lines: Mapping[int, Node],
+        bodies: Mapping[str, Body],
     ) -> None:
         self.source = source
+        self.bodies = bodies
         self.names = tuple(names)
         self.lines = lines
         self.filename = filename = f"<graphctx {id(self):x}>"
@@ -61,6 +65,26 @@ class Code:
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         exec(compile(source, filename, "exec"), namespace)
         self.function: Callable[..., Any] = namespace["run"]
+
+    @property
+    def text(self) -> str:
+        """The source, and that of the bodies that it runs."""
+        parts = [f"\n# {name}\n{body.code.text}" for name, body in self.bodies.items()]
+        return "".join([self.source, *parts])
+
+    def run_body(self, *arrays: Any) -> tuple[Any, ...]:
+        """Call the function of a body.
+
+        Raises:
+            InputError: a kernel refuses its operands; names the operator, its path and its line.
+        """
+        try:
+            return self.function(*arrays)  # type: ignore[no-any-return]
+        except Exception as error:
+            located = self.located(error)
+            if located is error:
+                raise
+            raise located from error
 
     def node_of(self, error: BaseException) -> Node | None:
         """The node at which an exception was raised, if it was raised in this code."""
@@ -94,6 +118,7 @@ class Emitter:
         chains: how many functions of chains there are.
         path: of the layer call that the last line belongs to.
         at: line number -> the node it computes.
+        bodies: that the functions run, by what they call them.
     """
 
     def __init__(self, graph: CallGraph, returns: Returns, *, with_state: bool) -> None:
@@ -122,6 +147,7 @@ class Emitter:
         self.functions: list[Line] = []  # those of chains
         self.chains = 0
         self.at: dict[int, Node] = {}
+        self.bodies: dict[str, Body] = {}
         self.path = ""
 
     # -- parts --------------------------------------------------------------------------------
@@ -349,6 +375,10 @@ class Emitter:
             return repr(value)
         if isinstance(value, (tuple, list)) and all(type(v) is int for v in value):
             return repr(tuple(value))
+        if isinstance(value, Body):
+            name = self.bind("body", value)
+            self.bodies[name] = value
+            return name
         return self.bind("a", value)
 
     def _return(self) -> list[str]:
@@ -438,31 +468,18 @@ def generate(
             if node.kind == "weight" and node.data in state_weights:
                 parameters[node.output] = parameter(node.name)
     source = emitter.emit(prologue, parameters)
-    return Code(source, emitter.namespace, [v.node.name for v in parameters], emitter.at)
+    return Code(
+        source, emitter.namespace, [v.node.name for v in parameters], emitter.at, emitter.bodies
+    )
 
 
 @paused()
-def generate_body(graph: CallGraph) -> Callable[..., tuple[Any, ...]]:
-    """The function of a body: takes the inputs in order, as they are, and returns a tuple.
-
-    Raises (the function):
-        InputError: a kernel refuses its operands; names the operator, its path and its line.
-    """
+def generate_body(graph: CallGraph) -> Code:
+    """Generate the code of a body: it takes the inputs in order, as they are; returns a tuple."""
     emitter = Emitter(graph, graph.returns, with_state=False)
     parameters = {value: f"i_{index}" for index, value in enumerate(graph.inputs)}
     source = emitter.emit([], parameters)
-    code = Code(source, emitter.namespace, list(parameters.values()), emitter.at)
-
-    def run(*arrays: Any) -> tuple[Any, ...]:
-        try:
-            return code.function(*arrays)  # type: ignore[no-any-return]
-        except Exception as error:
-            located = code.located(error)
-            if located is error:
-                raise
-            raise located from error
-
-    return run
+    return Code(source, emitter.namespace, list(parameters.values()), emitter.at, emitter.bodies)
 
 
 def _check_input(

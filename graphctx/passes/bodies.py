@@ -75,8 +75,7 @@ def _decided_if(node: Node, operands: Operands, builder: Builder) -> Sequence[Va
         return None
     name = "then_branch" if condition.constant.all() else "else_branch"
     body = node.attrs[name]
-    twin = Node("op", node.name, operands, node.attrs)
-    new = dict(zip(body.inputs, taken_by(twin, name), strict=True))
+    new = dict(zip(body.inputs, taken_by(node, name, operands), strict=True))
     for inner in body.graph.nodes:
         if inner.kind == "constant":
             new[inner.output] = builder.adopt(inner).output
@@ -131,13 +130,12 @@ def _shrunk(
 def _smaller_if(
     node: Node, operands: Operands, wanted: list[bool], builder: Builder
 ) -> Sequence[Value] | None:
-    twin = Node("op", node.name, operands, node.attrs)
     attrs: dict[str, Any] = {}
     captures: list[Value] = []
     changed = not all(wanted)
     for name, body in bodies_of(node).items():
         outputs = [v for v, is_wanted in zip(body.outputs, wanted, strict=True) if is_wanted]
-        taken = list(zip(body.inputs, taken_by(twin, name), strict=True))
+        taken = list(zip(body.inputs, taken_by(node, name, operands), strict=True))
         changed = changed or not _is_tight(taken, outputs)
         attrs[name], bound = _rebound([], taken, outputs)
         captures += bound

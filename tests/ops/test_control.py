@@ -213,6 +213,9 @@ def test_loops_in_loops_and_branches(tmp_path: Path) -> None:
     [scan] = [node for node in program.graph.nodes if node.name == "Scan"]
     inside = {node.name for node in bodies_of(scan)["body"].graph.nodes}
     assert {"If", "Loop"} <= inside
+    source = program.source  # with that of the bodies, those in bodies too
+    assert re.search(r"k_Scan\(.*, body=(body\d+),", source)
+    assert len(re.findall(r"^# body\d+\ndef run\(", source, re.MULTILINE)) == 4
 
 
 # -- scan -----------------------------------------------------------------------------------------
@@ -332,6 +335,35 @@ def test_variables_are_not_assigned_in_bodies() -> None:
     )
     with pytest.raises(TraceError, match=message):
         gx.trace(Counts(), SPEC)
+
+
+def test_what_was_assigned_before_is_seen_in_bodies() -> None:
+    class Counts(Layer):
+        def __init__(self) -> None:
+            self.v = gx.Variable(np.float32(1), trainable=False)
+
+        def call(self, x: Any) -> Any:
+            self.v.assign(self.v + 1)
+            y = ops.while_loop(lambda c: ops.max(c) < 9, lambda c: c * self.v, ops.abs(x))
+            self.v.assign(ops.max(y))
+            return y
+
+    program = gx.compile(gx.trace(Counts(), SPEC))
+    outputs, state = program.step(X)
+    model = Counts()
+    np.testing.assert_array_equal(outputs, model(X))
+    np.testing.assert_array_equal(state["counts/v"], model.v.numpy())
+
+
+def test_sizes_of_tensors_in_bodies(tmp_path: Path) -> None:
+    def rows(x: Any) -> Any:
+        return ops.while_loop(
+            lambda c: c[0] < x.shape[0],
+            lambda c: (c[0] + 1, c[1] + ops.take(x, c[0], axis=0) * c[1].shape[0], c[2] * 2),
+            (0, x[0] * 0, x.shape[0]),
+        )
+
+    agree(rows, X, path=tmp_path)
 
 
 def test_a_tensor_that_a_body_leaves_behind_is_refused() -> None:
