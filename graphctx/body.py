@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from graphctx.builder import Builder, content_key, hashable, rebuild
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import CallGraph, Contexts, Node, Returns, Value, live_nodes
-from graphctx.spec import Dim, Shape, dtype_name, same_dim, shape_text
+from graphctx.spec import Dim, Shape, TensorSpec, joined_dtype, same_dim
 from graphctx.tree import LEAF, Structure
 
 if TYPE_CHECKING:
@@ -275,9 +275,14 @@ def record_body(
         for index, ((shape, dtype), value) in enumerate(zip(carried, made, strict=True)):
             require_same_kind(shape, dtype, value, index)
         pairs = zip(carried, made, strict=True)
-        wider = [(_widened(shape, value.shape), dtype) for (shape, dtype), value in pairs]
-        if all(a is b for (new, _), (old, _) in zip(wider, carried, strict=True)
-               for a, b in zip(new, old, strict=True)):  # fmt: skip
+        wider = [
+            (_widened(shape, value.shape), joined_dtype(dtype, value.dtype))
+            for (shape, dtype), value in pairs
+        ]
+        if all(
+            new[1] == old[1] and all(a is b for a, b in zip(new[0], old[0], strict=True))
+            for new, old in zip(wider, carried, strict=True)
+        ):
             return scope.close(results)
         carried = wider
 
@@ -288,11 +293,12 @@ def require_same_kind(shape: Sequence[Any], dtype: Any, made: Any, index: int) -
     Raises:
         ShapeError, DTypeError: it has not.
     """
-    if made.dtype != dtype or len(made.shape) != len(shape):
-        kind = DTypeError if made.dtype != dtype else ShapeError
+    differ = joined_dtype(made.dtype, dtype) is None
+    if differ or len(made.shape) != len(shape):
+        kind = DTypeError if differ else ShapeError
         raise kind(
-            f"value {index} that is carried is {dtype_name(dtype)}{shape_text(shape)} at first, "
-            f"and the body makes {dtype_name(made.dtype)}{shape_text(made.shape)} of it"
+            f"value {index} that is carried is {TensorSpec(shape, dtype)} at first, "
+            f"and the body makes {TensorSpec(made.shape, made.dtype)} of it"
         )
 
 

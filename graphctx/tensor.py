@@ -713,7 +713,7 @@ class Recorder:
         start = op.promote
         if op.containers:
             operands = [
-                self._sequence(x) if i in op.containers and isinstance(x, (list, tuple)) else x
+                self._sequence(x) if op.may_hold(i) and isinstance(x, (list, tuple)) else x
                 for i, x in enumerate(operands)
             ]
         if start is None:

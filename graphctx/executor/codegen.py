@@ -27,6 +27,7 @@ from graphctx.executor.heap import keep_freed_memory
 from graphctx.executor.statements import Memory, Statement
 from graphctx.graph import CallGraph, Node, Returns, Value, live_nodes
 from graphctx.ops.blocks import in_one_order, in_rows
+from graphctx.ops.sequences import copied
 from graphctx.regions import partition
 from graphctx.spec import Dim, is_static
 from graphctx.tree import Structure, same_static
@@ -419,13 +420,6 @@ class Emitter:
             pairs = zip(structure.data, children, strict=True)
             return "{" + ", ".join(f"{self._literal(k)}: {c}" for k, c in pairs) + "}"
         return f"{self.bind('t', structure.data)}({', '.join(children)})"
-
-
-def copied(value: Any) -> Any:
-    """A sequence or an optional whose arrays are shared with nothing."""
-    if isinstance(value, list):
-        return list(map(np.array, value))
-    return None if value is None else np.array(value)
 
 
 @paused()

@@ -14,8 +14,17 @@ import numpy as np
 from graphctx.body import Body, as_number, bodies_of, either_shape, output_shape, require_same_kind
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Node, Value
+from graphctx.ops.sequences import copied
 from graphctx.ops.table import Inferred, normalize_axis, op
-from graphctx.spec import Dim, Shape, dtype_name, may_be_same, require_same_dim, shape_text
+from graphctx.spec import (
+    Dim,
+    Shape,
+    dtype_name,
+    joined_dtype,
+    may_be_same,
+    require_same_dim,
+    shape_text,
+)
 
 Arrays = Any  # what an operator makes: an array, or a tuple of several
 
@@ -51,7 +60,7 @@ def _bind(
         if pair is None:
             raise ShapeError(f"input {index} of {attribute} is not given")
         shape, dtype = pair
-        if dtype != value.dtype:
+        if joined_dtype(dtype, value.dtype) != value.dtype:
             raise DTypeError(
                 f"input {index} of {attribute} is {dtype_name(value.dtype)}, got "
                 f"{'any' if dtype is None else dtype_name(dtype)}"
@@ -67,7 +76,8 @@ def _carry(initial: Value | None, body: Body, made: Value, index: int) -> Inferr
     """What is carried is after the last run: as it was at first, or as the body made it."""
     assert initial is not None
     require_same_kind(initial.shape, initial.dtype, made, index)
-    return either_shape(initial.shape, output_shape(body, made)), initial.dtype
+    dtype = joined_dtype(initial.dtype, made.dtype)
+    return either_shape(initial.shape, output_shape(body, made)), dtype
 
 
 def _work(body: Body) -> Any:
@@ -96,11 +106,12 @@ def _infer_if(
     _bind(else_branch, [], "else_branch", captures[takes:])
     found: list[Inferred] = []
     for a, b in zip(then_branch.outputs, else_branch.outputs, strict=True):
-        if a.dtype != b.dtype or a.rank != b.rank:
-            kind = DTypeError if a.dtype != b.dtype else ShapeError
+        dtype = joined_dtype(a.dtype, b.dtype)
+        if dtype is None or a.rank != b.rank:
+            kind = DTypeError if dtype is None else ShapeError
             raise kind(f"the branches return {a.spec} and {b.spec}")
         shapes = output_shape(then_branch, a), output_shape(else_branch, b)
-        found.append((either_shape(*shapes), a.dtype))
+        found.append((either_shape(*shapes), dtype))
     return _outputs(found)
 
 
@@ -111,7 +122,7 @@ def _work_of_if(node: Node) -> Any:
     return works[0] + works[1] if symbolic else max(works)
 
 
-@op("If", since=11, infer=_infer_if, multiply_adds=_work_of_if)
+@op("If", containers="all", since=11, infer=_infer_if, multiply_adds=_work_of_if)
 def if_op(cond, *captures, then_branch, else_branch):  # type: ignore[no-untyped-def]
     """What one of two bodies makes; the other one does not run.
 
@@ -176,6 +187,8 @@ def _infer_loop(
             )
     trips = trip_count((M, cond), body)
     for made in body.outputs[1 + carried :]:
+        if not made.is_tensor:
+            raise DTypeError(f"the elements of a stack are tensors, got {made.spec}")
         lead = Dim.unknown() if trips is None else trips
         found.append(((lead, *output_shape(body, made)), made.dtype))
     return _outputs(found)
@@ -188,7 +201,7 @@ def _work_of_loop(node: Node) -> Any:
     return _work(body) * (1 if trips is None else trips)
 
 
-@op("Loop", since=11, infer=_infer_loop, multiply_adds=_work_of_loop)
+@op("Loop", containers="all", since=11, infer=_infer_loop, multiply_adds=_work_of_loop)
 def loop_op(M=None, cond=None, *operands, body, carried):  # type: ignore[no-untyped-def]
     """Run a body until its condition fails, at most `M` times (None: no limit).
 
@@ -211,7 +224,7 @@ def loop_op(M=None, cond=None, *operands, body, carried):  # type: ignore[no-unt
             stack.append(element)
         count += 1
     if not count:
-        values = [np.array(value) for value in values]  # nobody else's memory
+        values = [copied(value) for value in values]  # nobody else's memory
     empty = [_nothing(value) for value in body.outputs[1 + carried :]]
     pairs = zip(stacks, empty, strict=True)
     return _several([*values, *(np.stack(s) if s else nothing for s, nothing in pairs)])
@@ -329,7 +342,7 @@ def scan_op(  # type: ignore[no-untyped-def]
         for stack, element in zip(stacks, made[carried:], strict=True):
             stack.append(element)
     if not count:
-        values = [np.array(value) for value in values]  # nobody else's memory
+        values = [copied(value) for value in values]  # nobody else's memory
     axes = _listed(scan_output_axes, len(stacks), "scan_output_axes")
     back = _listed(scan_output_directions, len(stacks), "scan_output_directions")
     results = []

@@ -19,7 +19,7 @@ from graphctx.graph import Value
 from graphctx.ops.bodies import if_op, loop_op, scan_op
 from graphctx.ops.creation import arange
 from graphctx.ops.logic import astype
-from graphctx.spec import Dim, dtype_name, joined_shape, require_same_dim, shape_text
+from graphctx.spec import Dim, dtype_name, joined_dtype, joined_shape, require_same_dim, shape_text
 from graphctx.tensor import ArrayOperators, Recorder, Tensor
 from graphctx.tensor import where as location
 from graphctx.tree import Structure, flatten, map_leaves, same_structure
@@ -63,8 +63,9 @@ def cond(
             f"{location()}cond: the functions return different structures ({source_line()})"
         )
     for a, b in zip(*(body.outputs for body in bodies), strict=True):
-        if a.dtype != b.dtype or a.rank != b.rank:
-            kind = DTypeError if a.dtype != b.dtype else ShapeError
+        differ = joined_dtype(a.dtype, b.dtype) is None
+        if differ or a.rank != b.rank:
+            kind = DTypeError if differ else ShapeError
             raise kind(
                 f"{location()}cond: the functions return {a.spec} and {b.spec} ({source_line()})"
             )

@@ -218,6 +218,13 @@ def _place(position: Any, length: int, most: int) -> int:
     return place + length if place < 0 else place
 
 
+def copied(value: Any) -> Any:
+    """A value whose arrays are shared with nothing: those of a sequence, too."""
+    if isinstance(value, list):
+        return list(map(np.array, value))
+    return None if value is None else np.array(value)
+
+
 @op("SequenceEmpty", since=11, infer=_infer_empty)
 def sequence_empty_op(*, dtype: Any = None) -> Any:
     """A sequence without elements, of float32 tensors where no dtype is given."""

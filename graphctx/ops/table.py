@@ -79,7 +79,7 @@ class Op:
         view: whether the kernel may return a view of its first operand, or of "any" of them: a
             sequence of arrays that it was given counts as one.
         containers: indices of the operands that may be sequences or optionals, which are lists and
-            None when they run; all others are tensors.
+            None when they run, or "all"; all others are tensors.
         local: how many of the last axes the output depends on in full, or a function of the node
             that returns it: 0 for elementwise operators, 1 for those along rows; None where it
             cannot be computed part by part. Parts of the output then come from the same parts of
@@ -107,7 +107,7 @@ class Op:
         ufunc: Any,
         inline: str | Callable[[Node], str | tuple[str, ...] | None] | None,
         view: bool | Literal["any"],
-        containers: Sequence[int],
+        containers: Sequence[int] | Literal["all"],
         any_dtype: bool,
         row_major: bool,
         local: int | Callable[[Node], int | None] | None,
@@ -128,7 +128,7 @@ class Op:
         self.ufunc = ufunc
         self.inline = inline
         self.view = view
-        self.containers = tuple(containers)
+        self.containers = containers if containers == "all" else tuple(containers)
         self.row_major = row_major
         self.local = 0 if local is None and ufunc is not None else local
         self.promote = promote
@@ -155,7 +155,7 @@ class Op:
             raise self._explain(operands, attrs, error) from error
 
     def _apply(self, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
-        inside = (x for i in self.containers for x in _items(operands, i))
+        inside = self._inside(operands)
         recorder = next((x.recorder for x in (*operands, *inside) if isinstance(x, Tensor)), None)
         if recorder is not None:
             # Variables are resolved by the recorder: a functional model keeps them by reference.
@@ -163,11 +163,11 @@ class Op:
             return recorder.record(self, operands, attrs)
         resolved = [
             list(map(_resolved, x))
-            if i in self.containers and isinstance(x, (list, tuple))
+            if self.may_hold(i) and isinstance(x, (list, tuple))
             else _resolved(x)
             for i, x in enumerate(operands)
         ]
-        for x in (*resolved, *(y for i in self.containers for y in _items(resolved, i))):
+        for x in (*resolved, *self._inside(resolved)):
             if isinstance(x, Tensor):
                 recorder = x.recorder
             elif isinstance(x, Dim) and recorder is None:
@@ -181,7 +181,7 @@ class Op:
             x
             if x is None or (i >= start and isinstance(x, (bool, int, float, np.generic)))
             else list(map(_array, x))
-            if i in self.containers and isinstance(x, list)
+            if self.may_hold(i) and isinstance(x, list)
             else _array(x)
             for i, x in enumerate(resolved)
         ]
@@ -262,6 +262,17 @@ class Op:
             found = f"np_{self.ufunc.__name__}({slots}, out={{out}})"
         return (found,) if isinstance(found, str) else found or ()
 
+    def may_hold(self, index: int) -> bool:
+        """Whether an operand may be a sequence or an optional; see `containers`."""
+        return self.containers == "all" or index in self.containers
+
+    def _inside(self, operands: Sequence[Any]) -> list[Any]:
+        """The tensors in operands that are given as Python lists."""
+        lists = [
+            x for i, x in enumerate(operands) if isinstance(x, (list, tuple)) and self.may_hold(i)
+        ]
+        return [item for x in lists for item in x]
+
     def local_axes(self, node: Node) -> int | None:
         """What `local` is for a node."""
         return self.local(node) if callable(self.local) else self.local
@@ -276,7 +287,7 @@ class Op:
         """
         try:
             for index, value in enumerate(operands):
-                if value is not None and not value.is_tensor and index not in self.containers:
+                if value is not None and not value.is_tensor and not self.may_hold(index):
                     raise DTypeError(f"operand {index} is a tensor, got {value.dtype}")
             inferred = self.infer(*operands, **attrs)
         except GraphctxError as error:
@@ -320,7 +331,7 @@ class Op:
             self._check(operands, attrs)
             values = [
                 None if x is None
-                else _stand_in(builder, i, x) if i in self.containers
+                else _stand_in(builder, i, x) if self.may_hold(i)
                 else builder.constant(np.asarray(x))
                 for i, x in enumerate(operands)
             ]  # fmt: skip
@@ -379,12 +390,6 @@ def _resolved(x: Any) -> Any:
     return x.resolve() if isinstance(x, ArrayOperators) else x
 
 
-def _items(operands: Sequence[Any], index: int) -> Sequence[Any]:
-    """The tensors in an operand that is given as a Python list."""
-    x = operands[index] if index < len(operands) else None
-    return x if isinstance(x, (list, tuple)) else ()
-
-
 def _array(x: Any) -> Any:
     array = np.asarray(x)
     return array.astype(object) if array.dtype.kind == "U" else array
@@ -440,7 +445,7 @@ def op(
     ufunc: Any = None,
     inline: str | Callable[[Node], str | tuple[str, ...] | None] | None = None,
     view: bool | Literal["any"] = False,
-    containers: Sequence[int] = (),
+    containers: Sequence[int] | Literal["all"] = (),
     any_dtype: bool = False,
     row_major: bool = False,
     local: int | Callable[[Node], int | None] | None = None,

@@ -188,6 +188,55 @@ def test_functional_models_have_sequences_inside() -> None:
     np.testing.assert_array_equal(program(X), np.concatenate([X, X * 2], axis=1))
 
 
+class Doubled(gx.Layer):
+    """ONNX's SequenceMap: a loop that carries a sequence."""
+
+    def call(self, s: Any) -> Any:
+        count = ops.sequence_length(s)
+
+        def body(carry: Any) -> Any:
+            i, made = carry
+            return i + 1, ops.sequence_insert(made, ops.sequence_at(s, i) * 2)
+
+        start = (np.int64(0), ops.sequence_empty())
+        return ops.while_loop(lambda carry: carry[0] < count, body, start)[1]
+
+
+def test_loops_carry_sequences(tmp_path: Path) -> None:
+    program = gx.compile(check(gx.trace(Doubled(), ROWS)))
+    check(program.graph)
+    assert "%%in_3: sequence(float32[?, 3])" in str(program.graph)
+    for given in (RAGGED, RAGGED[:1], []):
+        same(program(given), [x * 2 for x in given], 0)
+    gx.export(program, tmp_path / "m.onnx")
+
+
+def test_branches_return_sequences(tmp_path: Path) -> None:
+    def function(x: Any) -> Any:
+        return ops.cond(
+            ops.sum(x) > 0,
+            lambda x: ops.sequence_construct(x, x),
+            lambda x: ops.sequence_construct(x[:1]),
+            x,
+        )
+
+    program = program_of(function, TensorSpec((2, 3)))
+    same(program(X), [X, X], 0)
+    same(program(-X), [-X[:1]], 0)
+    gx.export(program, tmp_path / "m.onnx")
+
+
+def test_a_loop_that_carries_something_else_is_refused() -> None:
+    def function(x: Any) -> Any:
+        start = ops.sequence_empty("int64")
+        return ops.while_loop(
+            lambda c: ops.sequence_length(c) < 3, lambda c: ops.sequence_construct(x), start
+        )
+
+    with pytest.raises(DTypeError, match=r"carried is sequence\(int64\) at first, and the body"):
+        program_of(function, TensorSpec((2, 3)))
+
+
 # -- memory ---------------------------------------------------------------------------------------
 
 
