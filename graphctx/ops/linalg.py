@@ -31,7 +31,8 @@ from graphctx.tensor import where as location
 # -- MatMul ---------------------------------------------------------------------------------------
 
 
-def _infer_matmul(a: Value, b: Value) -> Inferred:
+def infer_matmul(a: Value, b: Value) -> Inferred:
+    """Shape and dtype of a matrix product."""
     require_kind(a, "iuf", "a numeric dtype")
     dtype = common_dtype((a, b))
     if a.rank == 0 or b.rank == 0:
@@ -59,7 +60,7 @@ def _matmul_adds(node: Node) -> Any:
 
 
 @numpy_rules(np.matmul, eager=lambda a, b: _eager_product(a, b))
-@op("MatMul", since=9, infer=_infer_matmul, promote=0, multiply_adds=_matmul_adds,
+@op("MatMul", since=9, infer=infer_matmul, promote=0, multiply_adds=_matmul_adds,
     inline=_inline_matmul, row_major=True)  # fmt: skip
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product over the last two axes; other axes broadcast, 1-D operands are vectors."""

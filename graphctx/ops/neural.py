@@ -300,11 +300,12 @@ def _check_shapes(W: Any, B: Any, outputs: int, kernel_shape: Ints) -> None:
         raise ValueError("kernel_shape does not fit")
 
 
-def _infer_conv(
+def infer_conv(
     X: Value, W: Value, B: Value | None = None, *, auto_pad: str = "NOTSET",
     dilations: Ints = None, group: int = 1, kernel_shape: Ints = None, pads: Ints = None,
     strides: Ints = None,
 ) -> Inferred:  # fmt: skip
+    """Shape and dtype of a convolution."""
     _check_kernel(X, W, B, group, 0)
     channels, depth, outputs = X.shape[1], W.shape[1], W.shape[0]
     if not may_be_same(channels, depth * group):
@@ -408,7 +409,7 @@ class _Columns:
         return np.ndarray((*x.shape[:3], *layout.view), x.dtype, room, 0, strides)
 
 
-@op("Conv", since=11, infer=_infer_conv, multiply_adds=_conv_multiply_adds)
+@op("Conv", since=11, infer=infer_conv, multiply_adds=_conv_multiply_adds)
 @half_in_single
 def conv_op(
     X: Any, W: Any, B: Any = None, *, auto_pad: str = "NOTSET", dilations: Ints = None,
@@ -472,16 +473,21 @@ def conv(
         ShapeError: channels, kernel and input do not fit.
     """
     return conv_op(
-        x, w, bias, **_window_attrs(_space(x), strides, dilations, pads), **_other(group, auto_pad)
+        x,
+        w,
+        bias,
+        **window_attrs(space_of(x), strides, dilations, pads),
+        **other_attrs(group, auto_pad),
     )
 
 
-def _other(group: int, auto_pad: str) -> dict[str, Any]:
+def other_attrs(group: int, auto_pad: str) -> dict[str, Any]:
+    """Attributes that differ from their defaults."""
     attrs: dict[str, Any] = {} if group == 1 else {"group": operator.index(group)}
     return attrs if auto_pad == "NOTSET" else {**attrs, "auto_pad": auto_pad.upper()}
 
 
-def _space(x: Any) -> int:
+def space_of(x: Any) -> int:
     """Number of axes of space of an image."""
     return (x.ndim if hasattr(x, "ndim") else np.ndim(x)) - 2
 
@@ -492,7 +498,7 @@ def _each(value: Any, rank: int) -> tuple[int, ...]:
     return (operator.index(value),) * rank
 
 
-def _window_attrs(rank: int, strides: Any, dilations: Any, pads: Any) -> dict[str, Any]:
+def window_attrs(rank: int, strides: Any, dilations: Any, pads: Any) -> dict[str, Any]:
     """Attributes as ONNX has them, of numbers or sequences; none that is a default."""
     attrs: dict[str, Any] = {}
     for name, value in (("strides", strides), ("dilations", dilations)):
@@ -672,8 +678,8 @@ def conv_transpose(
     Raises:
         ShapeError: channels, kernel and input do not fit.
     """
-    rank = _space(x)
-    attrs = {**_window_attrs(rank, strides, dilations, pads), **_other(group, auto_pad)}
+    rank = space_of(x)
+    attrs = {**window_attrs(rank, strides, dilations, pads), **other_attrs(group, auto_pad)}
     if output_padding is not None and any(_each(output_padding, rank)):
         attrs["output_padding"] = _each(output_padding, rank)
     if output_shape is not None:
@@ -786,12 +792,12 @@ def _elements(count_include_pad: int, dtype: Any, sizes: tuple[int, ...], *key: 
 def _pool_attrs(
     x: Any, kernel: Any, strides: Any, pads: Any, dilations: Any, auto_pad: str, ceil_mode: bool
 ) -> dict[str, Any]:
-    rank = _space(x)
+    rank = space_of(x)
     sizes = _each(kernel, rank)
     attrs = {
         "kernel_shape": sizes,
-        **_window_attrs(rank, sizes if strides is None else strides, dilations, pads),
-        **_other(1, auto_pad),
+        **window_attrs(rank, sizes if strides is None else strides, dilations, pads),
+        **other_attrs(1, auto_pad),
     }
     return {**attrs, "ceil_mode": 1} if ceil_mode else attrs
 

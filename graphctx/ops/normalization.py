@@ -23,7 +23,7 @@ from graphctx.ops.rules import half_in_single
 from graphctx.ops.shape import broadcasts_to, reshape, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
-from graphctx.spec import Dim, require_same_dim, shape_text
+from graphctx.spec import Dim, is_half, require_same_dim, shape_text
 
 # -- what the kernels share -----------------------------------------------------------------------
 
@@ -388,7 +388,7 @@ def _expand_group_norm(
 ) -> Any:
     # onnxruntime has no kernel for it, and runs this 1.4 to 2.5 times as fast as the function that
     # ONNX defines it by; onnx infers no shape for it, either.
-    wide = np.dtype(np.float32) if X.dtype == np.float16 else X.dtype
+    wide = np.dtype(np.float32) if is_half(X.dtype) else X.dtype
     channels = (-1, *(1,) * (len(X.shape) - 2))
     y = reshape_op(astype(X, wide), np.array([0, num_groups, -1], np.int64))
     y = instance_norm_op(y, np.ones(num_groups, wide), np.zeros(num_groups, wide), epsilon=epsilon)
@@ -434,3 +434,86 @@ def group_norm(x: Any, scale: Any, bias: Any, groups: int, *, epsilon: float = 1
         ShapeError: the channels cannot be split into so many groups.
     """
     return group_norm_op(x, scale, bias, num_groups=operator.index(groups), epsilon=float(epsilon))
+
+
+# -- over any axes, and over neighbouring channels ------------------------------------------------
+
+
+def _infer_mean_variance(X: Value, *, axes: Sequence[int] = (0, 2, 3)) -> Inferred:
+    require_kind(X, "f", "a floating dtype")
+    for axis in axes:
+        normalize_axis(axis, X.rank)
+    return X.shape, X.dtype
+
+
+@op("MeanVarianceNormalization", since=13, infer=_infer_mean_variance)
+@half_in_single
+def mean_variance_op(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
+    """Mean 0 and variance 1 over axes; the deviation is divided by plus 1e-9, so that 0 stays 0."""
+    kind = X.dtype.type
+    axes = tuple(axes)
+    count = kind(math.prod(X.shape[axis] for axis in axes))
+    y = X - np.add.reduce(X, axis=axes, keepdims=True) / count
+    deviation = np.sqrt(np.add.reduce(np.square(y), axis=axes, keepdims=True) / count)
+    y /= deviation + kind(1e-9)
+    return y
+
+
+def mean_variance_normalization(x: Any, axes: Sequence[int] = (0, 2, 3)) -> Any:
+    """Mean 0 and variance 1 over axes: by default over all but the channels of images [N, C, H, W].
+
+    Args:
+        x: any floating tensor.
+        axes: that the mean and the variance are taken over.
+
+    Raises:
+        ShapeError: x does not have these axes.
+    """
+    return mean_variance_op(x, axes=tuple(operator.index(axis) for axis in axes))
+
+
+def _infer_lrn(
+    X: Value, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0
+) -> Inferred:
+    _channels_first(X)
+    if size < 1:
+        raise ShapeError(f"size is a number of channels, got {size}")
+    return X.shape, X.dtype
+
+
+@op("LRN", since=13, infer=_infer_lrn)
+@half_in_single
+def lrn_op(X: Any, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Any:
+    """Each number divided by a power of the squares of its channel and the channels beside it."""
+    kind = X.dtype.type
+    channels = X.shape[1]
+    before = (size - 1) // 2
+    squares = np.square(X)
+    total = np.zeros_like(squares)
+    for offset in range(-before, size - before):
+        low, high = max(0, -offset), min(channels, channels - offset)
+        if low < high:
+            total[:, low:high] += squares[:, low + offset : high + offset]
+    total *= kind(alpha / size)
+    total += kind(bias)
+    return X / np.power(total, kind(beta))
+
+
+def lrn(x: Any, size: int, *, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Any:
+    """Local response normalization (Krizhevsky et al. 2012) over neighbouring channels.
+
+    `x / (bias + alpha / size * squares) ** beta`, with the sum of squares of `size` channels.
+
+    Args:
+        x: [N, C, ...].
+        size: how many channels; of an even number one more comes after than before.
+        alpha: factor of the mean square.
+        beta: exponent.
+        bias: added to the mean square.
+
+    Raises:
+        ShapeError: x has no channels, or size is not positive.
+    """
+    return lrn_op(
+        x, size=operator.index(size), alpha=float(alpha), beta=float(beta), bias=float(bias)
+    )

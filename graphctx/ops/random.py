@@ -29,7 +29,7 @@ from graphctx.ops.reductions import reduce_prod_op
 from graphctx.ops.shape import range_op, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import TABLE, Inferred, constant_ints, op, require_kind
-from graphctx.spec import Dim
+from graphctx.spec import Dim, is_half
 from graphctx.tensor import ArrayOperators, Tensor
 
 _BLOCK = 1 << 15  # elements that stay in the cache while they are hashed
@@ -217,7 +217,7 @@ def _infer_dropout(x: Value, rate: Value, seed: Value, *, key: int) -> Inferred:
 
 def _working(dtype: Any) -> Any:
     """Half precision is computed in single, as onnxruntime does on a CPU."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+    return np.dtype(np.float32) if is_half(dtype) else dtype
 
 
 def _dropout_tensor(x: Tensor, rate: Tensor, seed: Tensor, *, key: int) -> Any:
