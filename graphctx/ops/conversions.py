@@ -27,9 +27,10 @@ def convert(x: Any, to: Any, *, saturate: bool = True, round_mode: str = "up") -
         round_mode: how float8_e8m0, which has powers of two only, rounds: `up`, `down`, or
             `nearest` with halves up.
     """
+    if is_storage(x.dtype) and x.dtype != to:
+        # From some of its dtypes to others ml_dtypes has no way; these hold each of their numbers.
+        x = x.astype(np.float32 if kind_of(x.dtype) == "f" else np.int8)
     if not is_extended(to):
-        if is_storage(x.dtype) and kind_of(x.dtype) == "f" and to.kind in "iu":
-            x = x.astype(np.float32)  # ml_dtypes has no way from some of its floats to integers
         return x.astype(to)
     if to.name not in SATURATING:
         return x.astype(to)

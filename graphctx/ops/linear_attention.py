@@ -156,7 +156,8 @@ def linear_attention_op(
     y *= np.float32(scale or 1 / math.sqrt(width))
     y = y.transpose(1, 0, 2, 3, 4).reshape(batch, length, q_num_heads * depth)
     dtype = query.dtype if past_state is None else past_state.dtype
-    return y.astype(query.dtype, copy=False), state.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        return y.astype(query.dtype, copy=False), state.astype(dtype, copy=False)
 
 
 def linear_attention(

@@ -485,6 +485,8 @@ def _infer_lrn(
 @half_in_single
 def lrn_op(X: Any, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Any:
     """Each number divided by a power of the squares of its channel and the channels beside it."""
+    if size < 1:
+        raise ValueError("size")
     kind = X.dtype.type
     channels = X.shape[1]
     before = (size - 1) // 2

@@ -31,6 +31,7 @@ from graphctx.spec import (
     kind_of,
     limits_of,
     may_be_same,
+    same_shape,
     shape_text,
     size_of,
 )
@@ -52,6 +53,11 @@ def _require(value: Value | None, names: Sequence[str], what: str) -> None:
         raise DTypeError(f"{what} is {_listed(names)}, got {dtype_name(value.dtype)}")
 
 
+def _is_single(value: Value) -> bool:
+    """Whether a value is a scalar, or a vector of one number."""
+    return same_shape(value.shape, (1,) * min(value.rank, 1))
+
+
 def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
 
@@ -63,8 +69,15 @@ def _check_scales(
     x: Value, scale: Value, zero_point: Value | None, axis: int, block_size: int
 ) -> None:
     """Raise `ShapeError` unless scales and zero points are laid out as ONNX has it."""
-    if zero_point is not None and (
-        zero_point.rank != scale.rank or not all(map(may_be_same, zero_point.shape, scale.shape))
+    # ONNX's own tests have a zero point of shape [1] beside a scalar scale.
+    single = zero_point is not None and _is_single(zero_point) and _is_single(scale)
+    if (
+        zero_point is not None
+        and not single
+        and (
+            zero_point.rank != scale.rank
+            or not all(map(may_be_same, zero_point.shape, scale.shape))
+        )
     ):
         raise ShapeError(
             f"the zero point has the shape of the scale, {shape_text(scale.shape)}, "
@@ -72,7 +85,7 @@ def _check_scales(
         )
     if block_size < 0:
         raise ShapeError(f"block_size is the length of a block, or 0 for none, got {block_size}")
-    if scale.rank == 0 or (scale.shape == (1,) and not block_size):
+    if not scale.rank or (_is_single(scale) and not block_size):
         return
     axis = normalize_axis(axis, x.rank)
     size = x.shape[axis]
@@ -93,6 +106,8 @@ def _check_scales(
 
 def _laid_out(scale: Any, shape: tuple[int, ...], axis: int, block_size: int) -> Any:
     """Scales or zero points as they broadcast to a tensor."""
+    if block_size < 0:
+        raise ValueError("block_size")
     if scale.ndim == 0:
         return scale
     if scale.size == 1 and not block_size:
@@ -101,13 +116,20 @@ def _laid_out(scale: Any, shape: tuple[int, ...], axis: int, block_size: int) ->
         if scale.shape != (shape[axis],):
             raise ValueError("one scale a place")
         return scale.reshape([-1 if i == axis % len(shape) else 1 for i in range(len(shape))])
-    repeated = np.repeat(scale, block_size, axis)
-    index = [slice(None)] * repeated.ndim
-    index[axis] = slice(0, shape[axis])
-    laid_out = repeated[tuple(index)]
-    if laid_out.shape != shape:
+    axis %= len(shape)
+    wanted = (*shape[:axis], -(-shape[axis] // block_size), *shape[axis + 1 :])
+    if scale.shape != wanted:
         raise ValueError("one scale a block")
-    return laid_out
+    repeated = np.repeat(scale, block_size, axis)
+    return repeated[(slice(None),) * axis + (slice(0, shape[axis]),)]
+
+
+def _check_arrays(x: Any, scale: Any, zero: Any, names: Sequence[str]) -> None:
+    """Refuse what inference explains."""
+    if dtype_name(x.dtype) not in names:
+        raise TypeError("dtype")
+    if zero is not None and zero.shape != scale.shape and not zero.size == scale.size == 1:
+        raise ValueError("zero point")
 
 
 def _local(node: Node) -> int | None:
@@ -169,6 +191,9 @@ def quantize_linear_op(
     """`x / scale`, rounded and saturated, plus the zero point."""
     x = np.asarray(x)
     zero = y_zero_point
+    _check_arrays(x, y_scale, zero, (*FLOATS, "int32"))
+    if precision is not None and dtype_name(as_dtype(precision)) not in FLOATS:
+        raise TypeError("precision")
     to = _quantized_dtype(None if zero is None else zero.dtype, output_dtype)
     exact = _division_dtype(x.dtype, y_scale.dtype, precision)
     scale = _laid_out(y_scale, x.shape, axis, block_size).astype(exact)
@@ -256,6 +281,9 @@ def dequantize_linear_op(
 ) -> Any:
     """`(x - zero_point) * scale`, computed in float32 and rounded once."""
     x = np.asarray(x)
+    _check_arrays(x, x_scale, x_zero_point, (*QUANTIZED, "int32"))
+    if x_zero_point is not None and x_zero_point.dtype != x.dtype:
+        raise TypeError("zero point")
     to = _real_dtype(x_scale.dtype, output_dtype)
     scale = _laid_out(x_scale, x.shape, axis, block_size).astype(np.float32)
     y = np.asarray(x.astype(np.float32))
@@ -274,6 +302,8 @@ def _infer_dynamic(x: Value) -> list[Inferred]:
 @op("DynamicQuantizeLinear", since=11, any_dtype=True, infer=_infer_dynamic)
 def dynamic_quantize_linear_op(x: Any) -> Any:
     """Numbers as uint8, with the scale and zero point that their extremes and 0 ask for."""
+    if x.dtype != np.float32:
+        raise TypeError("dtype")
     lowest = np.minimum.reduce(x, axis=None, initial=np.float32(0))
     highest = np.maximum.reduce(x, axis=None, initial=np.float32(0))
     extent = np.float32(1) if lowest == highest else highest - lowest
@@ -333,7 +363,7 @@ def _to_int32(x: Any) -> Any:
 
 def _check_rows(x: Value, value: Value | None, last: int, what: str) -> None:
     """Scales or zero points: one in all, or one a row (`last=-2`) or column (`last=-1`)."""
-    if value is None or value.rank == 0 or value.shape == (1,):
+    if value is None or _is_single(value):
         return
     count = x.shape[last] if x.rank > 1 else 1
     fits = value.rank == 1 and may_be_same(value.shape[0], count)
@@ -436,12 +466,12 @@ def _check_conv(x: Value, w: Value, x_zero: Value | None, w_zero: Value | None) 
 
 
 def _check_scalar(value: Value | None, what: str) -> None:
-    if value is not None and value.shape not in ((), (1,)):
+    if value is not None and not _is_single(value):
         raise ShapeError(f"{what} is a scalar, got {shape_text(value.shape)}")
 
 
 def _check_outputs(w: Value, value: Value | None, what: str) -> None:
-    if value is None or value.shape in ((), (1,)):
+    if value is None or _is_single(value):
         return
     if value.rank != 1 or not w.rank or not may_be_same(value.shape[0], w.shape[0]):
         outputs = w.shape[0] if w.rank else 0
