@@ -407,7 +407,7 @@ def cast(x: Any, dtype: Any, *, saturate: bool = True, round_mode: str = "up") -
 
 def cast_like(x: Any, other: Any) -> Any:
     """The same values as the dtype of another tensor."""
-    return astype(x, other.dtype)
+    return cast_like_op(x, other)
 
 
 _dtype = functools.lru_cache(maxsize=256)(as_dtype)
