@@ -250,7 +250,7 @@ def _expand_causal_conv(
     else:
         padded = concat([past_state, input], axis=2)
     y = conv_op(padded, weight, bias, group=input.shape[1])
-    state = getitem(padded, (..., slice(padded.shape[2] - before, None)))
+    state = getitem(padded, (..., slice(-before, None) if before else slice(0)))
     return y if activation == "none" else silu(y), state
 
 

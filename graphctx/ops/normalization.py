@@ -16,9 +16,9 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.blocks import in_blocks, sum_of_rows, with_column
-from graphctx.ops.elementwise import add, divide, maximum, multiply
+from graphctx.ops.elementwise import add, divide, maximum, multiply, sqrt, square, subtract
 from graphctx.ops.logic import astype
-from graphctx.ops.reductions import vector_norm
+from graphctx.ops.reductions import mean, vector_norm
 from graphctx.ops.rules import half_in_single
 from graphctx.ops.shape import broadcasts_to, reshape, reshape_op
 from graphctx.ops.shape import shape as shape_of
@@ -446,7 +446,16 @@ def _infer_mean_variance(X: Value, *, axes: Sequence[int] = (0, 2, 3)) -> Inferr
     return X.shape, X.dtype
 
 
-@op("MeanVarianceNormalization", since=13, infer=_infer_mean_variance)
+def _expand_mean_variance(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
+    # onnx's checker finds a node without the attribute invalid, and onnxruntime has a kernel for
+    # float32 alone.
+    y = subtract(X, mean(X, axes, keepdims=True))
+    deviation = sqrt(mean(square(y), axes, keepdims=True))
+    return divide(y, add(deviation, np.asarray(1e-9).astype(X.dtype)))
+
+
+@op("MeanVarianceNormalization", since=13, infer=_infer_mean_variance,
+    expand=_expand_mean_variance)  # fmt: skip
 @half_in_single
 def mean_variance_op(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
     """Mean 0 and variance 1 over axes; the deviation is divided by plus 1e-9, so that 0 stays 0."""
