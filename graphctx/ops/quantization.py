@@ -3,13 +3,15 @@
 `real = (quantized - zero_point) * scale`. Rounding is to the nearest number, halves to even, and
 what is out of range becomes the last number that is not, as ONNX's operators have it.
 
-Products of integers are computed with floats, for which BLAS has fast kernels, and are exact: as
-long as no sum can reach 2**24, where float32 stops to hold every integer, in float32, else in
-float64, which holds every integer below 2**53. The order of the sum then makes no difference.
+Products of integers are computed with float32, for which BLAS has fast kernels, and are exact: no
+sum of products can reach 2**24, from where on float32 does not hold every integer. Longer sums are
+taken in pieces, which are added up as float64, which holds every integer below 2**53. The order of
+a sum then makes no difference.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -323,19 +325,16 @@ def _reach(x: Any, zero: Any) -> int:
     return int(max(int(zero.max()) - low, high - int(zero.min())))
 
 
-def _exact_float(count: int, *reaches: int) -> Any:
-    """A float dtype in which sums of so many products of integers are exact; see the module."""
-    largest = count
-    for reach in reaches:
-        largest *= reach
-    return np.float32 if largest <= 2**24 else np.float64
+def _piece(*reaches: int) -> int:
+    """How many products of integers a float32 can add up exactly; see the module."""
+    return max(1, 2**24 // math.prod(reaches))
 
 
-def _without(x: Any, zero: Any, dtype: Any) -> Any:
-    """Numbers minus their zero points, as floats."""
-    y = x.astype(dtype)
+def _without(x: Any, zero: Any) -> Any:
+    """Numbers minus their zero points, as float32."""
+    y = x.astype(np.float32)
     if zero is not None:
-        y -= zero.astype(dtype)
+        y -= zero.astype(np.float32)
     return y
 
 
@@ -347,11 +346,19 @@ def _by_row(value: Any, matrix: Any) -> Any:
 
 def _whole_product(a: Any, b: Any, a_zero: Any, b_zero: Any) -> Any:
     """The matrix product of quantized numbers, as floats that are exact."""
+    x, y = _without(a, _by_row(a_zero, a)), _without(b, b_zero)
     if is_extended(a.dtype) or is_extended(b.dtype):  # floats of 8 bits
-        dtype: Any = np.float64
-    else:
-        dtype = _exact_float(a.shape[-1], _reach(a, a_zero), _reach(b, b_zero))
-    return np.matmul(_without(a, _by_row(a_zero, a), dtype), _without(b, b_zero, dtype))
+        return np.matmul(x.astype(np.float64), y.astype(np.float64))
+    count, piece = a.shape[-1], _piece(_reach(a, a_zero), _reach(b, b_zero))
+    if count <= piece:
+        return np.matmul(x, y)
+    column = y.ndim == 1
+    y = y[:, None] if column else y
+    total: Any = np.zeros((), np.float64)
+    for start in range(0, count, piece):
+        stop = start + piece
+        total = total + np.matmul(x[..., start:stop], y[..., start:stop, :])
+    return total[..., 0] if column else total
 
 
 def _to_int32(x: Any) -> Any:
@@ -490,11 +497,21 @@ def _per_output(value: Any, rank: int, axis: int) -> Any:
 
 def _whole_conv(x: Any, w: Any, x_zero: Any, w_zero: Any, attrs: dict[str, Any]) -> Any:
     """The convolution of quantized numbers, as floats that are exact; around them is real 0."""
-    count = int(np.prod(w.shape[1:], dtype=np.int64))
-    dtype = _exact_float(count, _reach(x, x_zero), _reach(w, w_zero))
     x_zero = None if x_zero is None else x_zero.reshape(())
-    real = _without(x, x_zero, dtype)
-    return conv_op.kernel(real, _without(w, _per_output(w_zero, w.ndim, 0), dtype), **attrs)
+    real, kernel = _without(x, x_zero), _without(w, _per_output(w_zero, w.ndim, 0))
+    piece = _piece(_reach(x, x_zero), _reach(w, w_zero))
+    depth, taps = w.shape[1], math.prod(w.shape[2:])
+    if depth * taps <= piece:
+        return conv_op.kernel(real, kernel, **attrs)
+    channels = piece // taps
+    if attrs["group"] != 1 or not channels:
+        return conv_op.kernel(real.astype(np.float64), kernel.astype(np.float64), **attrs)
+    total: Any = np.zeros((), np.float64)
+    for start in range(0, depth, channels):
+        stop = start + channels
+        part = conv_op.kernel(real[:, start:stop], kernel[:, start:stop], **attrs)
+        total = total + part
+    return total
 
 
 def _conv_adds(node: Node, kernel: int) -> Any:
