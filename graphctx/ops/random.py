@@ -23,7 +23,7 @@ from graphctx.errors import ShapeError, TraceError
 from graphctx.graph import Value
 from graphctx.ops.blocks import aligned
 from graphctx.ops.elementwise import abs as absolute
-from graphctx.ops.elementwise import clip, div_op, mod_op, sqrt
+from graphctx.ops.elementwise import add, clip, div_op, mod_op, multiply, sqrt
 from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
 from graphctx.ops.reductions import reduce_prod_op
 from graphctx.ops.shape import range_op, reshape_op
@@ -316,7 +316,7 @@ def random_uniform(shape: Any, low: Any = 0.0, high: Any = 1.0, dtype: Any = "fl
     key, seed = _draw()
     unit = astype(_recorded("random_uniform", _shape_operand(shape), seed, key=key), dtype)
     plain = isinstance(low, float) and isinstance(high, float)
-    return unit if plain and (low, high) == (0.0, 1.0) else unit * (high - low) + low
+    return unit if plain and (low, high) == (0.0, 1.0) else add(multiply(unit, high - low), low)
 
 
 def random_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32") -> Any:
@@ -324,7 +324,7 @@ def random_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "
     key, seed = _draw()
     unit = astype(_recorded("random_normal", _shape_operand(shape), seed, key=key), dtype)
     plain = isinstance(mean, float) and isinstance(stddev, float)
-    return unit if plain and (mean, stddev) == (0.0, 1.0) else unit * stddev + mean
+    return unit if plain and (mean, stddev) == (0.0, 1.0) else add(multiply(unit, stddev), mean)
 
 
 def random_bernoulli(shape: Any, probability: Any = 0.5) -> Any:
@@ -355,7 +355,7 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
     if noise_shape is not None:
         mask = random_uniform(noise_shape) >= rate
         scale = 1 / (1 - rate) if isinstance(rate, ArrayOperators) or rate < 1 else 0.0
-        return where(mask, x * scale, np.asarray(0, x.dtype))
+        return where(mask, multiply(x, scale), np.asarray(0, x.dtype))
     key, seed = _draw()
     rate = astype(rate, x.dtype) if isinstance(rate, ArrayOperators) else x.dtype.type(rate)
     return _recorded("dropout", x, rate, seed, key=key)
