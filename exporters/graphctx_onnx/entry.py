@@ -135,6 +135,42 @@ class BundleExporter:
 
         return Bundle.load(path).run
 
+    def serve(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        loading: Mapping[str, Any],
+        limits: Mapping[str, Any],
+        options: Mapping[str, Any],
+        **others: Any,
+    ) -> None:
+        """Serve a bundle until the process is told to stop; see `graphctx_onnx.server.serve`.
+
+        Args:
+            path: of the bundle.
+            loading: of `Bundle.load`.
+            limits: of `graphctx_onnx.server.Limits`.
+            options: of `graphctx_onnx.server.Options`.
+            others: of `serve`.
+
+        Raises:
+            ExportError: a library is missing, the bundle cannot be loaded, or the server cannot
+                start.
+        """
+        try:
+            from graphctx_onnx.server import Limits, Options, StartError, serve
+        except ModuleNotFoundError as error:
+            raise ExportError(str(error)) from error
+        from graphctx_onnx.runtime import Bundle, BundleError
+
+        try:
+            serve(
+                Bundle.load(path, **loading), limits=Limits(**limits), options=Options(**options),
+                **others,
+            )  # fmt: skip
+        except (BundleError, StartError, ValueError) as error:
+            raise ExportError(str(error)) from error
+
 
 def _require_onnx() -> None:
     """Say what to install where the libraries of the exporter are missing."""

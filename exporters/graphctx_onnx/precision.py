@@ -35,9 +35,12 @@ STEPS = frozenset(
         "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Floor", "Ceil", "Round",
         "Sign", "Mod", "ArgMax", "ArgMin", "TopK", "NonZero", "Unique", "Hardmax", "IsInf",
         "IsNaN", "QuantizeLinear", "DynamicQuantizeLinear", "NonMaxSuppression", "MaxPool",
-        "RoiAlign", "GridSample",
+        "RoiAlign", "GridSample", "QLinearConv", "QLinearMatMul",
     }
 )  # fmt: skip
+
+# Of these, the ones that round what they compute themselves, in another precision elsewhere.
+_OWN_STEPS = frozenset({"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"})
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def precision_of(node: Node) -> Precision:
 def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
+    stepped = stepped or node.name in _OWN_STEPS
     if node.op is not None and not _is_exact(node):
         rounded += [v.dtype for v in _floats(node)]
         if any(map(_is_rounded_attribute, (node.op.defaults | node.attrs).values())):

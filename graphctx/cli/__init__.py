@@ -22,9 +22,10 @@ from graphctx.cli import run
 from graphctx.cli import export
 from graphctx.cli import bundle
 from graphctx.cli import weights
+from graphctx.cli import serve
 # isort: on
 
-__all__ = ["app", "bundle", "demo", "describe", "export", "main", "run", "weights"]
+__all__ = ["app", "bundle", "demo", "describe", "export", "main", "run", "serve", "weights"]
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import itertools
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -366,3 +367,31 @@ def test_a_tap_in_a_layer_that_decides_is_refused_unless_the_root_decides() -> N
     x = np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
     assert set(graph.contexts) == {"taps", "statistics", "training"}
     agree(model, graph, x)
+
+
+# -- serve_noise_sweep ----------------------------------------------------------------------------
+
+
+@page("serve_noise_sweep")
+def test_a_served_sweep_is_what_the_program_computes(shown: tuple[ModuleType, str, Path]) -> None:
+    sample, text, folder = shown
+    found = [[float(cell.rstrip("%")) for cell in row] for row in rows(text)]
+    assert [scale for scale, *_ in found] == list(sample.SCALES)
+    program = gx.compile(gx.trace(sample.model(), sample.input_specs), runtime=["noise_scale"])
+    images = DIGITS.test_images
+    for scale, mean, least, most in found:
+        right = [
+            100 * accuracy(program(images, seed=seed, noise_scale=scale), LABELS)
+            for seed in sample.SEEDS
+        ]
+        # Scores agree to rounding: a digit between two classes may be read either way.
+        expected = [np.mean(right), min(right), max(right)]
+        np.testing.assert_allclose([mean, least, most], expected, atol=100.5 / len(LABELS))
+    assert found[0][1:] == [97.2] * 3
+    means = [mean for _, mean, _, _ in found]
+    assert means == sorted(means, reverse=True)
+    assert means[-1] < 60
+    assert "REST and gRPC agree: True\nand with NumPy: True\n" in text
+    assert text.endswith("no context argument 'noise_scal'; did you mean 'noise_scale'?\n")
+    events = [json.loads(line)["event"] for line in (folder / "serve.log").read_text().splitlines()]
+    assert events == ["listening", "stopping", "stopped"]
