@@ -458,7 +458,7 @@ def _expand_mean_variance(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
     expand=_expand_mean_variance)  # fmt: skip
 @half_in_single
 def mean_variance_op(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
-    """Mean 0 and variance 1 over axes; the deviation is divided by plus 1e-9, so that 0 stays 0."""
+    """Mean 0 and variance 1 over axes; 1e-9 is added to the deviation, so that 0 stays 0."""
     kind = X.dtype.type
     axes = tuple(axes)
     count = kind(math.prod(X.shape[axis] for axis in axes))
