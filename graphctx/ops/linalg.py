@@ -20,7 +20,6 @@ from graphctx.spec import (
     DimLike,
     broadcast_dims,
     broadcast_shapes,
-    is_extended,
     joined_shape,
     require_same_dim,
     shape_text,
@@ -68,8 +67,11 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 def _eager_product(a: Any, b: Any) -> Any:
-    a, b = (np.asarray(x) for x in alike(a, b))
-    return TABLE["MatMul"].kernel(a, b) if is_extended(a.dtype) else _product(a, b)
+    if not a.__class__ is b.__class__ is np.ndarray:
+        a, b = np.asarray(a), np.asarray(b)
+    if a.dtype.kind != "V" and b.dtype.kind != "V":
+        return _product(a, b)
+    return TABLE["MatMul"].kernel(*alike(a, b))
 
 
 def _product(a: Any, b: Any) -> Any:
