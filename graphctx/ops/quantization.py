@@ -331,7 +331,9 @@ def _piece(*reaches: int) -> int:
 
 
 def _without(x: Any, zero: Any) -> Any:
-    """Numbers minus their zero points, as float32."""
+    """Numbers of 8 bits minus their zero points, as float32."""
+    if x.dtype.itemsize != 1:
+        raise TypeError("8 bits")
     y = x.astype(np.float32)
     if zero is not None:
         y -= zero.astype(np.float32)
@@ -385,9 +387,9 @@ def _check_rows(x: Value, value: Value | None, last: int, what: str) -> None:
         )
 
 
-def _as_float(value: Value, dtype: Any = FLOAT32) -> Value:
+def _as_float(value: Value) -> Value:
     """A stand-in for inference rules of floats."""
-    return Value(value.node, value.index, value.shape, dtype)
+    return Value(value.node, value.index, value.shape, FLOAT32)
 
 
 def _infer_matmul_integer(

@@ -276,6 +276,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: ops.dynamic_quantize_linear(B), DTypeError, "x is float32, got int8"),
     (lambda: ops.matmul_integer(B, B.T, np.zeros(3, np.int8)), ShapeError,
      r"the zero point of A is a scalar, or has one number for each row of \[2, 4\], got \[3\]"),
+    (lambda: ops.matmul_integer(X, X), DTypeError, "A is int8 or uint8, got float32"),
+    (lambda: ops.conv_integer(Q, X[:, :, :2]), DTypeError, "w is int8 or uint8, got float32"),
     (lambda: ops.matmul_integer(B, B), ShapeError, "the inner dimensions differ: 4 against 2"),
     (lambda: ops.qlinear_matmul(B, F(1), np.int8(0), B.T, np.ones(3, F), np.int8(0), F(1),
                                 np.int8(0)), ShapeError, "the scale of b .* for each column"),
