@@ -1,4 +1,4 @@
-"""The command `demo`: the whole way of one model, from its trace to onnxruntime."""
+"""The command `demo`: the whole way of one model, from its trace to a server."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NOISE = 0.2
 DRAWS = 16
+SENT = 100
+"""Images in a request."""
 SHOWN = 33
 """Lines of the traced graph that are shown: the noise and the first block."""
 
@@ -44,7 +46,7 @@ def demo(
     no_progress: options.NoProgress = False,
     debug: options.Debug = False,
 ) -> None:
-    """Trace, specialize, run and export a network for handwritten digits, step by step."""
+    """Trace, specialize, run, export and serve a network for handwritten digits, step by step."""
     from graphctx.errors import ExportError
 
     try:
@@ -122,6 +124,7 @@ class Demo:
         self.measure(variants, digits)
         self.show_accuracy(variants, digits)
         self.show_files(variants, digits)
+        self.serve(graph, digits)
         self.show_timings(variants, digits)
 
     @contextmanager
@@ -337,6 +340,67 @@ class Demo:
         ):
             self.console.print(f"[bold]try:[/] {escape(command)}", soft_wrap=True)
 
+    # -- serve --------------------------------------------------------------------------------
+
+    def serve(self, graph: CallGraph, digits: Digits) -> None:
+        """A bundle of all programs, and a server of it that is asked in each class."""
+        from graphctx.cli.demo_server import Client, serving
+        from graphctx.cli.describe import classes_table
+        from graphctx.export import export
+
+        path = self.folder / "digits.bundle"
+        with self.stage("export a bundle of all programs") as progress:
+            bundle = export(graph, path, progress=progress)
+        self.heading(
+            7,
+            "The bundle and its server",
+            f"{path} has every program once, and every weight once. The noise is left to run time: "
+            f"each request brings its own.",
+        )
+        classes = graph.classes()
+        self.console.print(classes_table(classes))
+        weights = screen.size_text(bundle.sizes[bundle.weights])
+        files = screen.size_text(bundle.size)
+        self.console.print(f"Weights {weights}, all files {files}.")
+        with (
+            self.stage("serve it, and ask in every class"),
+            serving(path, self.folder / "serve.log") as address,
+        ):
+            client = Client(address)
+            answers = [self.ask(client, graph, found, digits) for found in classes]
+            refused = client.refusal(digits.test_images[:1], {"intensity": "agressive"})
+            client.close()
+        self.console.print(
+            f"graphctx serve answered at {address}, over the Open Inference Protocol. Triton's "
+            f"client asked it in every class, with noise_scale={NOISE}, and for what is not there:",
+            markup=False,
+        )
+        columns = ["request", "accuracy", "difference from NumPy", f"{SENT} images"]
+        self.console.print(screen.table("", columns, answers, right=columns[1:]))
+        self.console.print(f"  intensity=agressive -> {refused}", markup=False)
+
+    def ask(self, client: Any, graph: CallGraph, found: Any, digits: Digits) -> list[str]:
+        """A row: what the server makes of the test images in a class, beside the program."""
+        import numpy as np
+
+        from graphctx.demo import accuracy
+        from graphctx.program import compile
+
+        context = {**found.assignment, "noise_scale": NOISE}
+        images, seed = digits.test_images[:SENT], 5
+        program = compile(graph, context)
+        client.scores(images, context, seed)  # the program is loaded when it is first asked for
+        started = time.perf_counter()
+        scores = client.scores(images, context, seed)
+        seconds = time.perf_counter() - started
+        apart = float(np.abs(scores - program(images, seed=seed)).max())
+        return [
+            ", ".join(f"{name}={value}" for name, value in found.assignment.items()),
+            f"{accuracy(scores, digits.test_labels[:SENT]):.1%}",
+            "equal" if apart == 0 else f"{apart:.0e}",
+            f"{seconds * 1e3:.1f} ms",
+        ]
+
     def show_timings(self, variants: list[Variant], digits: Digits) -> None:
         """How long everything took."""
         count = len(digits.test_images)
@@ -351,7 +415,7 @@ class Demo:
             for variant in variants
         ]
         columns = ["program", "operators", "compile", f"NumPy, {count} images", "onnxruntime"]
-        self.heading(7, "Timings", "The fastest of several runs.")
+        self.heading(8, "Timings", "The fastest of several runs.")
         self.console.print(screen.table("", columns, rows, right=columns[1:]))
         total = time.perf_counter() - self.started
         stages = [[what, f"{seconds:.2f} s"] for what, seconds in self.stages]

@@ -1,10 +1,13 @@
 """`graphctx demo`, and the model it shows."""
 
+import re
+import socket
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from graphctx_onnx import Bundle
 
 import graphctx as gx
 from graphctx.demo import IMAGES, DigitNet, Digits, accuracy, fitted, load_digits
@@ -54,12 +57,22 @@ def test_the_demo(run: Run, digits: Digits) -> None:
     text = run("demo", "--draws", 1, "--output", "made").stdout
     for heading in (
         "1  The network", "2  The trace", "3  The context", "4  The programs",
-        "5  Accuracy on the test images", "6  The ONNX files", "7  Timings",
+        "5  Accuracy on the test images", "6  The ONNX files", "7  The bundle and its server",
+        "8  Timings",
     ):  # fmt: skip
         assert heading in text
     assert "12 assignments, 8 programs" in text
     assert "onnxruntime is as accurate as NumPy in 8 of 8 programs." in text
     assert max(map(len, text.splitlines())) <= 100
+    asked = re.findall(r"intensity=\w+ +(\d+\.\d)% +(equal|\de-\d\d) +[\d.]+ ms", text)
+    assert len(asked) == 4
+    assert float(asked[0][0]) > 90
+    assert all(apart == "equal" or float(apart) < 1e-4 for _, apart in asked)
+    assert "-> 400: context argument 'intensity' got 'agressive'; allowed: 'off'" in text
+    [address] = re.findall(r"answered at ([\d.]+):(\d+),", text)
+    with pytest.raises(ConnectionRefusedError):  # it was stopped
+        socket.create_connection((address[0], int(address[1])), timeout=5)
+    assert len(Bundle.load("made/digits.bundle").classes) == 4
     files = sorted(path.name for path in Path("made").glob("*.onnx"))
     assert len(files) == 8
     session = onnxruntime.InferenceSession("made/inference.onnx")
