@@ -15,7 +15,7 @@ from graphctx.executor.codegen import Code, generate
 from graphctx.graph import Branch, CallGraph, Raises, Value, require_graph
 from graphctx.passes import optimize
 from graphctx.passes.specialize import bind, check_value, default_of
-from graphctx.spec import Dim, dtype_name, shape_text
+from graphctx.spec import Dim, dtype_name, is_extended, shape_text
 from graphctx.text import expression_text
 from graphctx.tree import Structure
 
@@ -363,6 +363,8 @@ class _Converter:
         array = np.asarray(given)
         if array.dtype.kind == "U":
             array = array.astype(object)
+        if is_extended(self.spec.dtype) and array.dtype == f"V{self.spec.dtype.itemsize}":
+            array = array.view(self.spec.dtype)  # NumPy's files do not say which dtype it was
         if not isinstance(given, (np.ndarray, np.generic)) and np.can_cast(
             array.dtype, self.spec.dtype, "same_kind"
         ):

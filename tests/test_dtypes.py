@@ -114,3 +114,17 @@ def test_weights_in_safetensors(name: str, tmp_path: Path) -> None:
     other.load_weights(tmp_path / "w.safetensors")
     assert other.scale.dtype == as_dtype(name)
     np.testing.assert_array_equal(other(x), numbers.astype(np.float32))
+
+
+def test_arrays_from_numpys_files_are_taken(tmp_path: Path) -> None:
+    class Net(gx.Layer):
+        def call(self, x: Any) -> Any:
+            return ops.multiply(x, 2.0)
+
+    x = np.array([1.5, -2], as_dtype("bfloat16"))
+    np.savez(tmp_path / "x.npz", x=x)
+    with np.load(tmp_path / "x.npz") as file:
+        stored = file["x"]
+    assert stored.dtype == "V2"
+    program = gx.compile(gx.trace(Net(), gx.TensorSpec(("n",), "bfloat16")))
+    np.testing.assert_array_equal(program(stored), x + x)
