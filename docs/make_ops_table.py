@@ -13,13 +13,21 @@ PAGE = Path(__file__).with_name("ops.md")
 
 # Operator -> the functions that record it, where the record is not itself the function.
 FUNCTIONS = {
+    "Adagrad": ["adagrad"], "Adam": ["adam"], "Momentum": ["momentum"],
     "AffineGrid": ["affine_grid"],
     "And": ["logical_and"], "ArgMax": ["argmax"], "ArgMin": ["argmin"],
     "Attention": ["attention"], "AveragePool": ["average_pool"],
     "BatchNormalization": ["batch_norm"],
     "BlackmanWindow": ["blackman_window"], "CenterCropPad": ["center_crop_pad"],
     "Col2Im": ["col2im"], "DFT": ["dft"], "DeformConv": ["deform_conv"],
-    "BitShift": ["bitwise_left_shift", "bitwise_right_shift"], "Cast": ["astype"],
+    "BitShift": ["bitwise_left_shift", "bitwise_right_shift"], "Cast": ["astype", "cast"],
+    "CastLike": ["cast_like"], "BitCast": ["bitcast"],
+    "CausalConvWithState": ["causal_conv_with_state"], "ConvInteger": ["conv_integer"],
+    "DequantizeLinear": ["dequantize_linear"],
+    "DynamicQuantizeLinear": ["dynamic_quantize_linear"],
+    "LinearAttention": ["linear_attention"],
+    "QLinearConv": ["qlinear_conv"], "QLinearMatMul": ["qlinear_matmul"],
+    "QuantizeLinear": ["quantize_linear"], "SwiGLU": ["swiglu"],
     "Ceil": ["ceil"], "Clip": ["clip"], "Concat": ["concat"], "ConstantOfShape": ["full"],
     "Conv": ["conv"], "ConvTranspose": ["conv_transpose"], "CumProd": ["cumulative_prod"],
     "CumSum": ["cumulative_sum"], "Div": ["divide"], "Einsum": ["einsum"],

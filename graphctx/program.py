@@ -21,6 +21,7 @@ from graphctx.spec import (
     OptionalType,
     SequenceType,
     dtype_name,
+    is_extended,
     shape_text,
 )
 from graphctx.text import expression_text
@@ -374,6 +375,8 @@ class Converter:
         array = np.asarray(given)
         if array.dtype.kind in "USO":
             array = self._texts(array)
+        if is_extended(self.spec.dtype) and array.dtype == f"V{self.spec.dtype.itemsize}":
+            array = array.view(self.spec.dtype)  # NumPy's files do not say which dtype it was
         if not isinstance(given, (np.ndarray, np.generic)) and np.can_cast(
             array.dtype, self.spec.dtype, "same_kind"
         ):

@@ -475,6 +475,8 @@ EXTENDED: Mapping[str, tuple[str, int, str]] = {
     "float8_e5m2": ("f", 8, "float8_e5m2"),
     "float8_e5m2fnuz": ("f", 8, "float8_e5m2fnuz"),
     "float8_e8m0": ("f", 8, "float8_e8m0fnu"),
+    "float6_e2m3": ("f", 6, "float6_e2m3fn"),
+    "float6_e3m2": ("f", 6, "float6_e3m2fn"),
     "float4_e2m1": ("f", 4, "float4_e2m1fn"),
     "int4": ("i", 4, "int4"),
     "uint4": ("u", 4, "uint4"),
@@ -542,7 +544,7 @@ def is_extended(dtype: Any) -> bool:
 def is_storage(dtype: Any) -> bool:
     """Whether numbers of a dtype are only stored, moved and converted, as ONNX has it.
 
-    These are floats of 8 and 4 bits, and integers of 4 and 2.
+    These are floats of 8, 6 and 4 bits, and integers of 4 and 2.
     """
     return is_extended(dtype) and dtype.name != "bfloat16"
 

@@ -43,9 +43,12 @@ STEPS = frozenset(
         "IsNaN", "QuantizeLinear", "DynamicQuantizeLinear", "NonMaxSuppression", "MaxPool",
         "RoiAlign", "MaxRoiPool", "GridSample", "Compress", "Binarizer", "Imputer", "LabelEncoder",
         "OneHotEncoder", "LinearClassifier", "SVMClassifier", "SVMRegressor", "TreeEnsemble",
-        "TreeEnsembleClassifier", "TreeEnsembleRegressor",
+        "TreeEnsembleClassifier", "TreeEnsembleRegressor", "QLinearConv", "QLinearMatMul",
     }
 )  # fmt: skip
+
+# Of these, the ones that round what they compute themselves, in another precision elsewhere.
+_OWN_STEPS = frozenset({"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"})
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def precision_of(node: Node) -> Precision:
 def _outputs(node: Node, operands: list[Precision]) -> list[Precision]:
     rounded = [p.dtype for p in operands if p.dtype is not None]
     stepped = any(p.stepped for p in operands) or (bool(rounded) and _is_step(node))
+    stepped = stepped or node.name in _OWN_STEPS
     bodies = bodies_of(node)
     if bodies:
         for inner in _inside(list(bodies.values()), rounded, stepped):

@@ -296,7 +296,10 @@ def choose_domains(nodes: list[Node], opset: int) -> dict[str, int]:
     return found
 
 
-_FORMATS = {"float4_e2m1": 11, "float8_e8m0": 12, "int2": 13, "uint2": 13, "int4": 10, "uint4": 10}
+_FORMATS = {
+    "int4": 10, "uint4": 10, "float4_e2m1": 11, "float8_e8m0": 12, "int2": 13, "uint2": 13,
+    "float6_e2m3": 14, "float6_e3m2": 14,
+}  # fmt: skip
 """The file format that first has an element type; those with floats of 8 bits have it from 9 on."""
 
 

@@ -43,6 +43,8 @@ ELEMENT_TYPES: dict[np.dtype[Any], int] = {
     as_dtype("float8_e5m2"): TensorProto.FLOAT8E5M2,
     as_dtype("float8_e5m2fnuz"): TensorProto.FLOAT8E5M2FNUZ,
     as_dtype("float8_e8m0"): TensorProto.FLOAT8E8M0,
+    as_dtype("float6_e2m3"): TensorProto.FLOAT6E2M3,
+    as_dtype("float6_e3m2"): TensorProto.FLOAT6E3M2,
     as_dtype("float4_e2m1"): TensorProto.FLOAT4E2M1,
     as_dtype("int4"): TensorProto.INT4,
     as_dtype("uint4"): TensorProto.UINT4,
@@ -97,7 +99,7 @@ def byte_size(shape: Sequence[Any], dtype: Any) -> int:
 def flat_bytes(array: Any) -> np.ndarray[Any, Any]:
     """The bytes of an array as they stand in a file; no copy where it already has them so.
 
-    Numbers of 4 and 2 bits are packed, the first one into the lowest bits (onnx.proto, `raw_data`).
+    Numbers of 6, 4 and 2 bits are packed, the first into the lowest bits (onnx.proto, `raw_data`).
     """
     flat: np.ndarray[Any, Any] = np.asarray(array, order="C").reshape(-1)
     bits = bits_of(array.dtype)
@@ -108,6 +110,9 @@ def flat_bytes(array: Any) -> np.ndarray[Any, Any]:
     codes = flat.view(np.uint8)
     if bits == 8:
         return codes
+    if bits == 6:  # over the ends of bytes
+        digits = np.unpackbits(codes[:, None], axis=1, count=bits, bitorder="little")
+        return np.packbits(digits.reshape(-1), bitorder="little")
     each = 8 // bits
     padded: np.ndarray[Any, Any] = np.zeros(-(-codes.size // each) * each, np.uint8)
     padded[: codes.size] = codes & (2**bits - 1)  # of negative numbers all bits of the byte are set
@@ -127,6 +132,10 @@ def from_bytes(data: Any, shape: Sequence[int], dtype: Any) -> np.ndarray[Any, A
     if bits == 16:
         halves: np.ndarray[Any, Any] = codes.view("<u2").astype(np.uint16, copy=False)
         codes = halves
+    elif bits == 6:
+        count = int(np.prod(shape, dtype=np.int64))
+        digits = np.unpackbits(codes, count=bits * count, bitorder="little").reshape(-1, bits)
+        codes = np.packbits(digits, axis=1, bitorder="little").reshape(-1)
     elif bits < 8:
         shifts = np.arange(0, 8, bits, dtype=np.uint8)
         count = int(np.prod(shape, dtype=np.int64))

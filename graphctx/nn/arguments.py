@@ -12,7 +12,16 @@ from graphctx import ops
 from graphctx.context import current_path
 from graphctx.errors import DTypeError, LayerError, listing, suggest
 from graphctx.layer import Layer
-from graphctx.spec import Dim, DimLike, as_dtype, dtype_name, kind_of, same_dim, shape_text
+from graphctx.spec import (
+    Dim,
+    DimLike,
+    as_dtype,
+    dtype_name,
+    is_storage,
+    kind_of,
+    same_dim,
+    shape_text,
+)
 from graphctx.tensor import ArrayOperators
 
 # -- arguments of a layer -------------------------------------------------------------------------
@@ -131,6 +140,11 @@ def float_dtype(layer: Layer, value: Any) -> np.dtype[Any]:
         raise bad(layer, f"dtype is a floating dtype: {error}") from None
     if kind_of(dtype) != "f":
         raise bad(layer, f"dtype is a floating dtype, got {dtype_name(dtype)!r}")
+    if is_storage(dtype):
+        raise bad(
+            layer, f"dtype is a floating dtype to compute with, but {dtype_name(dtype)} only "
+            f"stores numbers: use bfloat16 or float32"
+        )  # fmt: skip
     return dtype
 
 

@@ -203,7 +203,8 @@ class BatchNorm(Affine):
             self._update(self.moving_variance, variance, self.momentum)
         factor = 1 / ops.sqrt(variance + self.epsilon)
         y = centered * (factor if gamma is None else factor * gamma)
-        return y if beta is None else y + beta
+        # Beside bfloat16 the numbers above made float32.
+        return ops.astype(y if beta is None else y + beta, x.dtype)
 
     def _renormalized(
         self, mean: Any, variance: Any, shape: list[int], gamma: Any, beta: Any

@@ -26,7 +26,7 @@ from graphctx.nn.arguments import (
     require_shape,
     require_size,
 )
-from graphctx.spec import dtype_name, kind_of, same_dim, same_shape, shape_text
+from graphctx.spec import dtype_name, kind_of, limits_of, same_dim, same_shape, shape_text
 from graphctx.tensor import ArrayOperators
 
 __all__ = ["CategoryEncoding", "Discretization", "Normalization", "Rescaling"]
@@ -39,7 +39,7 @@ def _numbers(layer: Layer, what: str, value: Any, dtype: Any) -> Any:
     array = np.asarray(value)
     if kind_of(array.dtype) not in "iuf" or not np.isfinite(array).all():
         raise bad(layer, f"{what} is a number or an array of numbers, got {value!r}")
-    if array.size and abs(array).max() > np.finfo(dtype).max:
+    if array.size and abs(array).max() > limits_of(dtype)[1]:
         raise bad(layer, f"{what} is more than {dtype} can hold: {value!r}")
     return array.astype(dtype)
 

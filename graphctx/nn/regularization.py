@@ -278,7 +278,7 @@ class AlphaDropout(Layer):
         a = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5
         b = -a * low * self.rate
         kept = ops.random_uniform(shape) >= self.rate
-        return ops.where(kept, x * a + b, a * low + b)
+        return ops.where(kept, ops.add(ops.multiply(x, a), b), a * low + b)
 
 
 # -- layers that add or multiply noise ------------------------------------------------------------
@@ -346,4 +346,4 @@ class GaussianNoise(Layer):
         x = as_floats(self, x)
         if not training or self.stddev == 0:
             return x
-        return x + ops.random_normal(x.shape, dtype=x.dtype) * self.stddev
+        return x + ops.multiply(ops.random_normal(x.shape, dtype=x.dtype), self.stddev)

@@ -287,6 +287,45 @@ def swish_op(x: Any, *, alpha: float = 1.0, out: Any = None) -> Any:
     return in_blocks(_swish, (x,), out, (x.dtype,), alpha)
 
 
+def _infer_swiglu(A: Value, B: Value, *, alpha: float = 1.0) -> Inferred:
+    require_kind(A, "f", "a floating dtype")
+    dtype = common_dtype((A, B))
+    if A.rank != B.rank:
+        raise ShapeError(f"A {shape_text(A.shape)} and B {shape_text(B.shape)} are of one shape")
+    shape = joined_shape(A.shape, B.shape)
+    if shape is None:
+        raise ShapeError(f"A {shape_text(A.shape)} and B {shape_text(B.shape)} are of one shape")
+    return shape, dtype
+
+
+def _expand_swiglu(A: Any, B: Any, *, alpha: float = 1.0) -> Any:
+    gate = sigmoid(A if alpha == 1 else multiply(A, alpha))
+    return multiply(multiply(A, gate), B)
+
+
+@op("SwiGLU", since=28, infer=_infer_swiglu, expand=_expand_swiglu)
+@half_in_single
+def swiglu_op(A: Any, B: Any, *, alpha: float = 1.0) -> Any:
+    """A gate that scales another tensor: `A * sigmoid(alpha * A) * B`."""
+    if A.shape != B.shape:
+        raise ValueError("no broadcasting")
+    return swish_op.kernel(A, alpha=alpha) * B
+
+
+def swiglu(gate: Any, x: Any, *, alpha: float = 1.0) -> Any:
+    """Gated linear unit with a swish as its gate (Shazeer 2020): `gate * sigmoid(gate) * x`.
+
+    Args:
+        gate: any floating tensor.
+        x: of the shape and dtype of gate.
+        alpha: the gate is `gate * sigmoid(alpha * gate)`.
+
+    Raises:
+        ShapeError: the shapes differ.
+    """
+    return swiglu_op(gate, x, alpha=float(alpha))
+
+
 def silu(x: Any) -> Any:
     """Sigmoid linear unit: `x * sigmoid(x)`."""
     return multiply(x, sigmoid(x))

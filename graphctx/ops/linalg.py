@@ -28,7 +28,6 @@ from graphctx.spec import (
     DimLike,
     broadcast_dims,
     broadcast_shapes,
-    is_extended,
     joined_shape,
     require_same_dim,
     shape_text,
@@ -39,7 +38,8 @@ from graphctx.tensor import where as location
 # -- MatMul ---------------------------------------------------------------------------------------
 
 
-def _infer_matmul(a: Value, b: Value) -> Inferred:
+def infer_matmul(a: Value, b: Value) -> Inferred:
+    """Shape and dtype of a matrix product."""
     require_kind(a, "iuf", "a numeric dtype")
     dtype = common_dtype((a, b))
     if a.rank == 0 or b.rank == 0:
@@ -67,7 +67,7 @@ def _matmul_adds(node: Node) -> Any:
 
 
 @numpy_rules(np.matmul, eager=lambda a, b: _eager_product(a, b))
-@op("MatMul", since=9, infer=_infer_matmul, promote=0, multiply_adds=_matmul_adds,
+@op("MatMul", since=9, infer=infer_matmul, promote=0, multiply_adds=_matmul_adds,
     inline=_inline_matmul, row_major=True)  # fmt: skip
 def matmul(a: Any, b: Any) -> Any:
     """Matrix product over the last two axes; other axes broadcast, 1-D operands are vectors."""
@@ -75,8 +75,11 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 def _eager_product(a: Any, b: Any) -> Any:
-    a, b = (np.asarray(x) for x in alike(a, b))
-    return TABLE["MatMul"].kernel(a, b) if is_extended(a.dtype) else _product(a, b)
+    if not a.__class__ is b.__class__ is np.ndarray:
+        a, b = np.asarray(a), np.asarray(b)
+    if a.dtype.kind != "V" and b.dtype.kind != "V":
+        return _product(a, b)
+    return TABLE["MatMul"].kernel(*alike(a, b))
 
 
 def _product(a: Any, b: Any) -> Any:

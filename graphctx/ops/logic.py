@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from graphctx.errors import ShapeError
+from graphctx.errors import DTypeError, ShapeError
 from graphctx.graph import Node, Value
+from graphctx.ops.conversions import ROUND_MODES, convert, reinterpret
 from graphctx.ops.rules import (
     common,
     composite,
@@ -21,7 +22,15 @@ from graphctx.ops.rules import (
     tensor,
 )
 from graphctx.ops.table import Inferred, broadcast, broadcast_bool, op, require_kind, same
-from graphctx.spec import Dim, as_dtype, broadcast_shapes, is_extended, kind_of
+from graphctx.spec import (
+    Dim,
+    as_dtype,
+    bits_of,
+    broadcast_shapes,
+    dtype_name,
+    is_extended,
+    kind_of,
+)
 from graphctx.tensor import ArrayOperators, Tensor
 
 BOOL = np.dtype(bool)
@@ -303,7 +312,13 @@ def identity(x: Any) -> Any:
 
 
 def _infer_cast(x: Value, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Inferred:
+    _require_round_mode(round_mode)
     return x.shape, as_dtype(to)
+
+
+def _require_round_mode(round_mode: str) -> None:
+    if round_mode not in ROUND_MODES:
+        raise DTypeError(f"round_mode is one of {', '.join(ROUND_MODES)}, got {round_mode!r}")
 
 
 def _local_cast(node: Node) -> int | None:
@@ -313,12 +328,13 @@ def _local_cast(node: Node) -> int | None:
 @op("Cast", any_dtype=True, since=13, infer=_infer_cast, content=_first, local=_local_cast)
 def cast_op(x: Any, *, to: Any, saturate: int = 1, round_mode: str = "up") -> Any:
     """The same values as another dtype; strings are parsed or printed."""
+    _require_round_mode(round_mode)
     to = as_dtype(to)
     if to == object:
         return _printed(x)
     if x.dtype == object:
-        return _parsed(x, to)
-    return x.astype(to)
+        x = _parsed(x, to)
+    return convert(x, to, saturate=bool(saturate), round_mode=round_mode)
 
 
 def _printed(x: Any) -> Any:
@@ -342,7 +358,7 @@ def _float_text(number: float) -> str:
 def _parsed(texts: Any, to: np.dtype[Any]) -> Any:
     read: Callable[[str], Any] = _parsed_int if kind_of(to) in "iu" else _parsed_float
     numbers = [read(text) for text in texts.reshape(-1)]
-    return np.asarray(numbers).astype(to).reshape(texts.shape)
+    return np.asarray(numbers).reshape(texts.shape)
 
 
 def _parsed_float(text: str) -> float:
@@ -356,6 +372,74 @@ def _parsed_int(text: str) -> int:
         return int(text) if "_" not in text else int(_parsed_float(text))
     except ValueError:
         return int(_parsed_float(text))
+
+
+def _infer_cast_like(
+    input: Value, target_type: Value, *, saturate: int = 1, round_mode: str = "up"
+) -> Inferred:
+    _require_round_mode(round_mode)
+    return input.shape, target_type.dtype
+
+
+def _expand_cast_like(input: Any, target_type: Any, **attrs: Any) -> Any:
+    return cast_op(input, to=target_type.dtype, **attrs)
+
+
+@op("CastLike", since=15, any_dtype=True, infer=_infer_cast_like, expand=_expand_cast_like)
+def cast_like_op(input: Any, target_type: Any, *, saturate: int = 1, round_mode: str = "up") -> Any:
+    """The same values as the dtype of another tensor."""
+    return cast_op.kernel(input, to=target_type.dtype, saturate=saturate, round_mode=round_mode)
+
+
+def _infer_bitcast(input: Value, *, to: Any) -> Inferred:
+    to = as_dtype(to)
+    if object in (to, input.dtype):
+        raise DTypeError("strings have no bits of a fixed number")
+    if bits_of(to) != bits_of(input.dtype):
+        raise DTypeError(
+            f"{dtype_name(input.dtype)} has {bits_of(input.dtype)} bits, and {dtype_name(to)} "
+            f"{bits_of(to)}"
+        )
+    return input.shape, to
+
+
+@op("BitCast", since=26, any_dtype=True, infer=_infer_bitcast, local=0)
+def bitcast_op(input: Any, *, to: Any) -> Any:
+    """The same bits as numbers of another dtype."""
+    to = as_dtype(to)
+    if object in (to, input.dtype) or bits_of(to) != bits_of(input.dtype):
+        raise TypeError("dtypes of different sizes")
+    return reinterpret(input, to)
+
+
+def bitcast(x: Any, dtype: Any) -> Any:
+    """The same bits as numbers of another dtype, which has as many bits.
+
+    Raises:
+        DTypeError: it has more bits or fewer.
+    """
+    return bitcast_op(x, to=as_dtype(dtype))
+
+
+def cast(x: Any, dtype: Any, *, saturate: bool = True, round_mode: str = "up") -> Any:
+    """The same values as another dtype: `astype`, with what floats of 8 bits leave open.
+
+    Args:
+        x: any tensor.
+        dtype: of the result.
+        saturate: whether numbers out of range of a float of 8 bits become its largest one; else
+            they become infinity, or NaN where the dtype has no infinity.
+        round_mode: how float8_e8m0 rounds to a power of two: `up`, `down` or `nearest`.
+
+    Raises:
+        DTypeError: graphctx does not know the dtype, or the rounding mode.
+    """
+    return cast_op(x, to=as_dtype(dtype), saturate=int(saturate), round_mode=round_mode)
+
+
+def cast_like(x: Any, other: Any) -> Any:
+    """The same values as the dtype of another tensor."""
+    return cast_like_op(x, other)
 
 
 _dtype = functools.lru_cache(maxsize=256)(as_dtype)
@@ -373,6 +457,6 @@ def astype(x: Any, dtype: Any) -> Any:
         if isinstance(x, (Tensor, Dim)):
             return tensor(x, to)
         x = np.asarray(x)
-    if x.dtype.kind == "O" or to.kind == "O":
+    if x.dtype.kind == "O" or to.kind == "O" or is_extended(to) or is_extended(x.dtype):
         return x if x.dtype == to else cast_op.kernel(x, to=to)
     return x.astype(to, copy=False)

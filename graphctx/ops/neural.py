@@ -87,11 +87,12 @@ def _check_shapes(W: Any, B: Any, outputs: int, kernel_shape: Ints) -> None:
         raise ValueError("kernel_shape does not fit")
 
 
-def _infer_conv(
+def infer_conv(
     X: Value, W: Value, B: Value | None = None, *, auto_pad: str = "NOTSET",
     dilations: Ints = None, group: int = 1, kernel_shape: Ints = None, pads: Ints = None,
     strides: Ints = None,
 ) -> Inferred:  # fmt: skip
+    """Shape and dtype of a convolution."""
     _check_kernel(X, W, B, group, 0)
     channels, depth, outputs = X.shape[1], W.shape[1], W.shape[0]
     if not may_be_same(channels, depth * group):
@@ -194,7 +195,7 @@ class _Columns:
         return np.ndarray((*x.shape[:3], *layout.view), x.dtype, room, 0, strides)
 
 
-@op("Conv", since=11, infer=_infer_conv, multiply_adds=_conv_multiply_adds)
+@op("Conv", since=11, infer=infer_conv, multiply_adds=_conv_multiply_adds)
 @half_in_single
 def conv_op(
     X: Any, W: Any, B: Any = None, *, auto_pad: str = "NOTSET", dilations: Ints = None,

@@ -24,7 +24,7 @@ from graphctx.graph import Value
 from graphctx.ops.activations import softmax
 from graphctx.ops.blocks import aligned
 from graphctx.ops.elementwise import abs as absolute
-from graphctx.ops.elementwise import clip, div_op, mod_op, sqrt
+from graphctx.ops.elementwise import add, clip, div_op, mod_op, multiply, sqrt
 from graphctx.ops.indexing import slice_op
 from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
 from graphctx.ops.reductions import cumulative_sum, reduce_prod_op
@@ -32,7 +32,7 @@ from graphctx.ops.reductions import sum as sum_of
 from graphctx.ops.shape import concat, expand_dims, known_dims, range_op, reshape_op
 from graphctx.ops.shape import shape as shape_of
 from graphctx.ops.table import TABLE, Inferred, op, require_kind
-from graphctx.spec import Dim, as_dtype, dtype_name, kind_of
+from graphctx.spec import Dim, as_dtype, dtype_name, is_half, kind_of
 from graphctx.tensor import ArrayOperators, Tensor, require_tensor
 
 _BLOCK = 1 << 15  # elements that stay in the cache while they are hashed
@@ -218,7 +218,7 @@ def _infer_dropout(x: Value, rate: Value, seed: Value, *, key: int) -> Inferred:
 
 def _working(dtype: Any) -> Any:
     """Half precision is computed in single, as onnxruntime does on a CPU."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype
+    return np.dtype(np.float32) if is_half(dtype) else dtype
 
 
 def _dropout_tensor(x: Tensor, rate: Tensor, seed: Tensor, *, key: int) -> Any:
@@ -355,7 +355,7 @@ def random_uniform(shape: Any, low: Any = 0.0, high: Any = 1.0, dtype: Any = "fl
     key, seed = _draw()
     unit = astype(_recorded("random_uniform", _shape_operand(shape), seed, key=key), dtype)
     plain = isinstance(low, float) and isinstance(high, float)
-    return unit if plain and (low, high) == (0.0, 1.0) else unit * (high - low) + low
+    return unit if plain and (low, high) == (0.0, 1.0) else add(multiply(unit, high - low), low)
 
 
 def random_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32") -> Any:
@@ -363,7 +363,7 @@ def random_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "
     key, seed = _draw()
     unit = astype(_recorded("random_normal", _shape_operand(shape), seed, key=key), dtype)
     plain = isinstance(mean, float) and isinstance(stddev, float)
-    return unit if plain and (mean, stddev) == (0.0, 1.0) else unit * stddev + mean
+    return unit if plain and (mean, stddev) == (0.0, 1.0) else add(multiply(unit, stddev), mean)
 
 
 def random_bernoulli(shape: Any, probability: Any = 0.5) -> Any:
@@ -396,7 +396,7 @@ def dropout(x: Any, rate: Any, noise_shape: Any = None) -> Any:
     if noise_shape is not None:
         mask = random_uniform(noise_shape) >= rate
         scale = 1 / (1 - rate) if isinstance(rate, ArrayOperators) or rate < 1 else 0.0
-        return where(mask, x * scale, np.asarray(0, x.dtype))
+        return where(mask, multiply(x, scale), np.asarray(0, x.dtype))
     key, seed = _draw()
     rate = astype(rate, x.dtype) if isinstance(rate, ArrayOperators) else x.dtype.type(rate)
     return _recorded("dropout", x, rate, seed, key=key)

@@ -196,6 +196,14 @@ def of_one_dtype(function: Callable[..., Any], start: int = 0) -> Callable[..., 
     """The function of arrays with the operands from `start` on made `alike`."""
 
     def eager(*operands: Any) -> Any:
+        for x in operands:
+            if x.__class__ is np.ndarray:
+                if x.dtype.kind == "V":
+                    break
+            elif x.__class__ not in _PLAIN:
+                break
+        else:  # as nearly always, and quick to know
+            return function(*operands)
         return function(*operands[:start], *alike(*operands[start:]))
 
     return eager

@@ -18,6 +18,7 @@ from graphctx.classes import Classes
 from graphctx.context import REQUIRED, UNSET
 from graphctx.errors import ExportError
 from graphctx.graph import CallGraph, ContextArgument
+from graphctx.spec import EXTENDED
 from graphctx_onnx.bundle.folder import DIGITS, PROGRAM
 from graphctx_onnx.bundle.programs import Failure
 from graphctx_onnx.bundle.weights import Digests
@@ -194,6 +195,14 @@ def program_json(converted: Converted, file: str) -> Json:
         if entry.key == "location"
     }
     signature = converted.signature.as_json()
+    for port in (*signature["inputs"], *signature["outputs"], *signature["state"]):
+        if port["dtype"] in EXTENDED:
+            name = port.get("name") or port["path"]
+            raise ExportError(
+                f"{converted.graph.name}: {name!r} is {port['dtype']}, but a bundle runs "
+                f"with NumPy alone, which lacks it: take and return float32 instead, and convert "
+                f"with ops.astype"
+            )
     contexts = [
         {key: port[key] for key in ("name", "argument", "dtype")} for port in signature["contexts"]
     ]
