@@ -11,7 +11,7 @@ from graphctx.body import Body, record_body
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.graph import Call, Value
 from graphctx.ops.random import DRAWN, drawn
-from graphctx.spec import may_be_same
+from graphctx.spec import OptionalType, may_be_same
 from graphctx.tensor import Recorder, Tensor
 from graphctx_onnx.importing.contexts import Choice, choice_of, scalar
 from graphctx_onnx.importing.nodes import Maker, Pending, record
@@ -262,7 +262,12 @@ def _recorded(
         # `record_body` knows of no inputs after those that are carried: they stand before them.
         fixed, moved = inputs[: leads + len(last)], inputs[leads + len(last) :]
         given = [*fixed[:leads], *moved, *fixed[leads:]]
-        return _required(conversion.branch(site, "body", given), site, "body")
+        made = list(_required(conversion.branch(site, "body", given), site, "body"))
+        for index, (_, dtype) in enumerate(initial, start):
+            # A file may begin with an optional, and go on with what it holds.
+            if isinstance(dtype, OptionalType) and made[index].dtype.kind == dtype.element.kind:
+                made[index] = site.make("Optional", made[index])
+        return made
 
     with conversion.nested(site.place):
         try:
