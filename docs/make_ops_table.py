@@ -13,6 +13,7 @@ PAGE = Path(__file__).with_name("ops.md")
 
 # Operator -> the functions that record it, where the record is not itself the function.
 FUNCTIONS = {
+    "Compress": ["compress"], "Unique": [],
     "Adagrad": ["adagrad"], "Adam": ["adam"], "Momentum": ["momentum"],
     "AffineGrid": ["affine_grid"],
     "And": ["logical_and"], "ArgMax": ["argmax"], "ArgMin": ["argmin"],

@@ -324,7 +324,6 @@ from graphctx.ops.selection import (
     compress,
     non_max_suppression,
     reverse_sequence,
-    unique,
 )
 from graphctx.ops.sequences import (
     concat_from_sequence,
@@ -678,7 +677,6 @@ __all__ = [
     "uint16",
     "uint32",
     "uint64",
-    "unique",
     "unique_all",
     "unique_counts",
     "unique_inverse",

@@ -122,7 +122,7 @@ def _work_of_if(node: Node) -> Any:
     return works[0] + works[1] if symbolic else max(works)
 
 
-@op("If", containers="all", since=11, infer=_infer_if, multiply_adds=_work_of_if)
+@op("If", containers="all", any_dtype=True, since=11, infer=_infer_if, multiply_adds=_work_of_if)
 def if_op(cond, *captures, then_branch, else_branch):  # type: ignore[no-untyped-def]
     """What one of two bodies makes; the other one does not run.
 
@@ -201,7 +201,14 @@ def _work_of_loop(node: Node) -> Any:
     return _work(body) * (1 if trips is None else trips)
 
 
-@op("Loop", containers="all", since=11, infer=_infer_loop, multiply_adds=_work_of_loop)
+@op(
+    "Loop",
+    containers="all",
+    any_dtype=True,
+    since=11,
+    infer=_infer_loop,
+    multiply_adds=_work_of_loop,
+)
 def loop_op(M=None, cond=None, *operands, body, carried):  # type: ignore[no-untyped-def]
     """Run a body until its condition fails, at most `M` times (None: no limit).
 
@@ -304,7 +311,7 @@ def _work_of_scan(node: Node) -> Any:
     return _work(node.attrs["body"]) * first.shape[(node.attrs.get("scan_input_axes") or (0,))[0]]
 
 
-@op("Scan", since=11, infer=_infer_scan, multiply_adds=_work_of_scan)
+@op("Scan", any_dtype=True, since=11, infer=_infer_scan, multiply_adds=_work_of_scan)
 def scan_op(  # type: ignore[no-untyped-def]
     *operands,
     body,

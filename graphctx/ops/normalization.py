@@ -561,9 +561,7 @@ def _expand_mean_variance(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
     return divide(y, add(deviation, np.asarray(MEAN_VARIANCE_EPSILON).astype(X.dtype)))
 
 
-@op(
-    "MeanVarianceNormalization", since=13, infer=_infer_mean_variance, expand=_expand_mean_variance
-)
+@op("MeanVarianceNormalization", since=13, infer=_infer_mean_variance, expand=_expand_mean_variance)
 @half_in_single
 def mean_variance_norm_op(X: Any, *, axes: Sequence[int] = (0, 2, 3)) -> Any:
     """The axes together get mean 0 and variance 1."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.ops.creation import arange
-from graphctx.ops.elementwise import floor_divide, remainder, subtract
+from graphctx.ops.elementwise import subtract
 from graphctx.ops.indexing import roll, take
 from graphctx.ops.logic import (
     BOOL,
@@ -25,7 +25,8 @@ from graphctx.ops.logic import (
 )
 from graphctx.ops.reductions import argsort, cumulative_sum, diff, sum
 from graphctx.ops.rules import common, composite, recorder_of, tensor
-from graphctx.ops.shape import concat, expand_dims, reshape
+from graphctx.ops.selection import nonzero_op
+from graphctx.ops.shape import concat, expand_dims, reshape, unstack
 from graphctx.spec import kind_of
 from graphctx.tensor import Tensor, where
 
@@ -57,9 +58,7 @@ class UniqueInverse(NamedTuple):
 
 def flat_nonzero(x: Any) -> Any:
     """Places, in order, of the elements of a vector that are not zero."""
-    mask = tensor(x, BOOL)
-    # A stable sort puts them first and keeps their order.
-    return argsort(logical_not(mask))[: sum(mask)]
+    return nonzero_op(tensor(x, BOOL))[0]
 
 
 @composite(np.nonzero)
@@ -72,12 +71,7 @@ def nonzero(x: Any) -> tuple[Any, ...]:
     x = tensor(x)
     if not x.shape:
         raise ShapeError(f"{where()}nonzero of a scalar: it has no axis; reshape it to (1,) first")
-    place = flat_nonzero(reshape(x, (-1,)))
-    found: list[Any] = []
-    for size in reversed(x.shape[1:]):
-        found.append(remainder(place, tensor(size, INT64, like=x)))
-        place = floor_divide(place, tensor(size, INT64, like=x))
-    return (place, *reversed(found))
+    return tuple(unstack(nonzero_op(x)))
 
 
 def _is_nan(x: Tensor) -> Any:

@@ -40,7 +40,7 @@ def _infer_compress(input: Value, condition: Value, *, axis: int | None = None) 
 
 
 @op("Compress", any_dtype=True, since=11, infer=_infer_compress)
-def compress(input: Any, condition: Any, *, axis: int | None = None) -> Any:
+def compress_op(input: Any, condition: Any, *, axis: int | None = None) -> Any:
     """Slices along an axis, or elements of the flat tensor, for which a condition holds.
 
     There may be fewer conditions than slices; the last ones are left out then.
@@ -49,6 +49,21 @@ def compress(input: Any, condition: Any, *, axis: int | None = None) -> Any:
     if condition.size > size:
         raise ValueError(f"{condition.size} conditions for {size} elements")
     return np.compress(condition, input, axis)
+
+
+def compress(condition: Any, x: Any, axis: int | None = None) -> Any:
+    """Slices along an axis, or elements of the flat tensor, for which a condition holds.
+
+    Args:
+        condition: a vector of bools; where it is shorter than the axis, the rest is left out.
+        x: any tensor.
+        axis: None for the flat tensor.
+
+    Raises:
+        DTypeError: the condition holds other values.
+        ShapeError: it is no vector, or longer than the axis.
+    """
+    return compress_op(x, condition, axis=axis)
 
 
 # -- unique ones ----------------------------------------------------------------------------------
@@ -66,7 +81,7 @@ def _infer_unique(X: Value, *, axis: int | None = None, sorted: int = 1) -> list
 
 
 @op("Unique", any_dtype=True, since=11, infer=_infer_unique)
-def unique(X: Any, *, axis: int | None = None, sorted: int = 1) -> Any:
+def unique_op(X: Any, *, axis: int | None = None, sorted: int = 1) -> Any:
     """Elements, or slices along an axis, without repetitions.
 
     Also the place of the first of each; for every one of `X` its place in the result; and how many

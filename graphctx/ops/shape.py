@@ -699,8 +699,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     count = shape_entries(repeats)
     dims = x.shape
     spread = broadcast_to(expand_dims(x, axis + 1), (*dims[: axis + 1], *count, *dims[axis + 1 :]))
-    merged = -1 if isinstance(count[0], Tensor) else dims[axis] * count[0]
-    return reshape(spread, (*dims[:axis], merged, *dims[axis + 1 :]))
+    return reshape(spread, (*dims[:axis], count[0] * dims[axis], *dims[axis + 1 :]))
 
 
 def _repeat_each(x: Any, repeats: Any, axis: int) -> Any:

@@ -89,6 +89,11 @@ def test_repeat_by_one_number_for_each(x: Any, data: Any) -> None:
     same([run(lambda x: ops.repeat(x, repeats, axis), x)], [wanted])
 
 
+def test_repeat_of_nothing_by_a_number_of_data() -> None:
+    x, n = np.zeros((1, 0), bool), np.array([2])
+    same([run(lambda x, n: ops.repeat(x, n, 0), x, n)], [np.repeat(x, n, 0)])
+
+
 @few
 @given(x=arrays(), data=st.data(), n=st.integers(0, 3), ends=st.sampled_from((None, 1)))
 def test_diff(x: Any, data: Any, n: int, ends: Any) -> None:

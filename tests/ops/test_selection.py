@@ -11,7 +11,7 @@ import pytest
 import graphctx as gx
 from graphctx import TensorSpec, ops
 from graphctx.errors import DTypeError, GraphctxError, ShapeError
-from graphctx.ops.selection import nonzero_op
+from graphctx.ops.selection import nonzero_op, unique_op
 from tests.ops.node_programs import NodeTest, node_tests
 
 MODULES = ("nonzero", "unique", "compress", "nonmaxsuppression", "reversesequence", "onehot")
@@ -35,8 +35,8 @@ class Chosen(gx.Layer):
 
     def call(self, x: Any) -> Any:
         places = nonzero_op(x)
-        kept = ops.compress(ops.reshape(x, (-1,)), ops.reshape(x > 0, (-1,)))
-        values, _, inverse, counts = ops.unique(ops.astype(x, "int64"))
+        kept = ops.compress(ops.reshape(x > 0, (-1,)), ops.reshape(x, (-1,)))
+        values, _, inverse, counts = unique_op(ops.astype(x, "int64"))
         return places, kept * 2, ops.sum(kept), values + 1, counts, inverse
 
 
@@ -64,11 +64,11 @@ F = np.float32
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda x: ops.compress(x, np.array([1, 0])), DTypeError, "needs a bool condition"),
-        (lambda x: ops.compress(x, Z(4, bool), axis=1), ShapeError, "4 conditions for axis 1"),
-        (lambda x: ops.compress(x, Z(1, bool), axis=2), ShapeError, "axis 2 is out of range"),
-        (lambda x: ops.compress(x, Z((1, 1), bool)), ShapeError, "the condition needs 1 dim"),
-        (lambda x: ops.unique(x, axis=3), ShapeError, "axis 3 is out of range"),
+        (lambda x: ops.compress(np.array([1, 0]), x), DTypeError, "needs a bool condition"),
+        (lambda x: ops.compress(Z(4, bool), x, axis=1), ShapeError, "4 conditions for axis 1"),
+        (lambda x: ops.compress(Z(1, bool), x, axis=2), ShapeError, "axis 2 is out of range"),
+        (lambda x: ops.compress(Z((1, 1), bool), x), ShapeError, "the condition needs 1 dim"),
+        (lambda x: unique_op(x, axis=3), ShapeError, "axis 3 is out of range"),
         (lambda x: ops.reverse_sequence(x, Z(3, int), batch_axis=2), ShapeError, "got 2 and 0"),
         (lambda x: ops.reverse_sequence(x, Z(2, int)), ShapeError, "sequences: 2 against"),
         (lambda x: ops.reverse_sequence(x, Z(3)), DTypeError, "sequence_lens are int64"),
