@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import graphctx_onnx
 import numpy as np
 
 FEATURES, UNITS = 784, 128
@@ -155,7 +156,10 @@ def _process(
 ) -> Iterator[dict[str, int]]:
     """A server process that merges up to some rows, if it is ours; yields its ports, and `pid`."""
     command = [python, "-m", "benchmarks.serving_peers", name, str(path), str(rows)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # Another Python has no graphctx installed.
+    paths = [str(Path(graphctx_onnx.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -131,7 +131,8 @@ def list_(path: BundlePath, json: options.Json = False, debug: options.Debug = F
     """
     from graphctx.export import exporter_for
 
-    manifest: Any = _bundles(exporter_for(path)).read(path)
+    exporter: Any = exporter_for(path, "bundle")
+    manifest = exporter.read(path)
     if json:
         screen.print_json(manifest.data)
         return
@@ -197,7 +198,7 @@ def verify(
     from graphctx.cli.models import load
     from graphctx.export import exporter_for
 
-    exporter = _bundles(exporter_for(path))
+    exporter: Any = exporter_for(path, "bundle")
     given = {} if model is None else {"sizes": sizes_of(size)}
     graph = None
     if model is not None:
@@ -242,7 +243,7 @@ def add(
 
     if not assignment:
         raise UsageError(f"name what to add: --assignment {EXAMPLE}")
-    exporter = _bundles(exporter_for(path))
+    exporter: Any = exporter_for(path, "bundle")
     traced = load(model, inputs=inputs, domains=domain, weights=weights, quiet=json)
     contexts = [_assignment(traced, text) for text in assignment]
     with screen.progress(not no_progress and not json) as progress:
@@ -270,7 +271,7 @@ def prune(
     from graphctx.cli.models import pairs
     from graphctx.export import exporter_for
 
-    exporter = _bundles(exporter_for(path))
+    exporter: Any = exporter_for(path, "bundle")
     arguments = exporter.read(path).arguments
     assignments = [
         {
@@ -296,14 +297,6 @@ def prune(
     sizes = f"{screen.size_text(pruned.before)} -> {screen.size_text(pruned.after)}"
     many = "s" * (pruned.tensors != 1)
     screen.print_text(f"{path}: {pruned.tensors} tensor{many} removed, {sizes}")
-
-
-def _bundles(exporter: Any) -> Any:
-    """The exporter, if it is that of bundles."""
-    if not exporter.takes_graphs:
-        raise UsageError(f"a bundle is a folder whose name ends in .bundle, not in "
-                         f"{exporter.suffixes[0]}")  # fmt: skip
-    return exporter
 
 
 def value_of(argument: Any, text: str) -> Any:

@@ -154,11 +154,15 @@ def serve(
 
 def _token(file: Path | None) -> str | None:
     if file is None:
-        return os.environ.get(TOKEN)  # empty is refused: somebody meant to have one
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file: {file} cannot be read: {error}") from error
+        token, place = os.environ.get(TOKEN), f"the variable {TOKEN}"
+    else:
+        try:
+            token, place = file.read_text(encoding="utf-8").strip(), f"--token-file: {file}"
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--token-file: {file} cannot be read: {error}") from error
+    if token == "":  # somebody meant to have one
+        raise UsageError(f"{place} is empty; a token has 16 characters or more")
+    return token
 
 
 def _listening(name: str, addresses: tuple[Any, ...]) -> None:

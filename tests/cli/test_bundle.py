@@ -137,10 +137,22 @@ def test_verify(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["ls", "verify", "prune"])
-def test_what_is_no_bundle(run: Run, command: str) -> None:
-    assert "there is no" in run("bundle", command, "none.bundle", code=1).stderr
-    message = "a bundle is a folder whose name ends in .bundle, not in .onnx"
-    assert message in run("bundle", command, "m.onnx", code=2).stderr
+def test_what_is_no_bundle(run: Run, folder: Path, command: str) -> None:
+    assert "there is no such folder" in run("bundle", command, "none.bundle", code=1).stderr
+    found = run("bundle", command, "models.py", code=1)
+    assert "models.py: is a file; a bundle is a folder" in found.stderr
+    (folder / "empty").mkdir()
+    assert "not a bundle: it has no manifest.json" in run("bundle", command, "empty", code=1).stderr
+
+
+def test_a_bundle_under_another_name(run: Run, folder: Path) -> None:
+    """Where it is deployed, as in a volume of a container, the folder has the name of the place."""
+    run("export", "models.py", "-o", "m.bundle", "--no-verify")
+    (folder / "m.bundle").rename(folder / "models")
+    assert "training=False" in run("bundle", "ls", "models").stdout
+    assert "files are as the manifest says" in run("bundle", "verify", "models").stdout
+    message = "the name of a bundle ends in .bundle"
+    assert message in run("bundle", "prune", "models", code=1).stderr
 
 
 def test_the_command_verify_is_for_files_of_one_context(run: Run) -> None:

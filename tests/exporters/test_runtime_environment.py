@@ -87,3 +87,39 @@ def test_what_the_runtime_imports() -> None:
             for name in names:
                 ours = name.startswith("graphctx_onnx.runtime")
                 assert ours or name.partition(".")[0] in allowed, f"{path.name} imports {name}"
+
+
+COMMANDS = """
+import sys
+for name in ("onnx", "networkx"):
+    sys.modules[name] = None  # as if it were not installed
+from graphctx.cli import main
+
+sys.argv = ["graphctx", *sys.argv[1:]]
+main()
+"""
+
+
+def test_commands_on_a_machine_that_serves(tmp_path: Path) -> None:
+    """What `graphctx[serve]` and `graphctx[score]` install is enough: no onnx, and no networkx."""
+    bundle = str(models.stored()[0])
+    np.save(tmp_path / "x.npy", models.X)
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", COMMANDS, *arguments],
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+
+    listed = command("bundle", "ls", bundle)
+    assert listed.returncode == 0, listed.stderr
+    assert "training=True & mode=low" in listed.stdout
+    context = ["-c", "mode=off", "-c", "scale=2", "-o", "logits"]
+    scored = command("score", bundle, "x.npy", "y.npy", *context)
+    assert scored.returncode == 0, scored.stderr
+    assert np.load(tmp_path / "y.npy").shape == (3, 2)
+    wrong = command("score", bundle, "x.npy", "z.npy", "-c", "mode=loud")
+    assert (wrong.returncode, "context argument 'mode' got 'loud'" in wrong.stderr) == (1, True)
+    needs = command("bundle", "verify", bundle)
+    assert needs.returncode == 1
+    assert "needs onnx, which is not installed: pip install 'graphctx[onnx]'" in needs.stderr

@@ -1,4 +1,4 @@
-"""Reads a bundle that is there, and checks its files."""
+"""Reads a bundle that is there, and checks its files; needs no onnx."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from graphctx.errors import ExportError
 from graphctx.export import as_path
-from graphctx_onnx.external import CHUNK
 from graphctx_onnx.runtime.errors import InvalidBundleError
 from graphctx_onnx.runtime.files import check_content
 from graphctx_onnx.runtime.manifest import Manifest, TensorEntry
 from graphctx_onnx.runtime.parse import read_manifest
+
+_CHUNK = 1 << 24  # bytes
 
 
 def read(path: str | os.PathLike[str]) -> Manifest:
@@ -61,7 +62,7 @@ def checked_chunks(folder: Path, tensor: TensorEntry) -> Iterator[bytes]:
     left = tensor.size
     with (folder / tensor.file).open("rb") as file:
         file.seek(tensor.offset)
-        while left > 0 and (data := file.read(min(left, CHUNK))):
+        while left > 0 and (data := file.read(min(left, _CHUNK))):
             digest.update(data)
             left -= len(data)
             yield data

@@ -46,8 +46,8 @@ def app(
         ValueError: the name, the version or the token cannot be one.
     """
     service = Service(
-        _loaded(bundle), name=name or _name(bundle), version=version, limits=limits,
-        log_requests=log_requests,
+        _loaded(bundle), name=_name(bundle) if name is None else name, version=version,
+        limits=limits, log_requests=log_requests,
     )  # fmt: skip
     return make_app(service, None if token is None else Token(token))
 
@@ -84,8 +84,8 @@ def serve(
     """
     options = options or Options()
     service = Service(
-        _loaded(bundle), name=name or _name(bundle), version=version, limits=limits,
-        log_requests=log_requests,
+        _loaded(bundle), name=_name(bundle) if name is None else name, version=version,
+        limits=limits, log_requests=log_requests,
     )  # fmt: skip
     if preload:
         service.preload()
