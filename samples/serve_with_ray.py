@@ -4,7 +4,7 @@
 bundle, from a path that it can read; Ray hands the requests out. The requests are those of
 `graphctx serve`: clients, context arguments, errors and metrics stay as they are. There is no gRPC.
 
-Install what it needs:          pip install 'graphctx[serve]' 'ray[serve]'
+Install what it needs:          pip install '.[serve]' 'ray[serve]'
 Make the bundle of a model:     graphctx export samples/first_model.py -o first.bundle
 Run it, until Ctrl-C:           python samples/serve_with_ray.py first.bundle --replicas 2
 Ask it:                         curl localhost:8000/v2/models/first

@@ -133,13 +133,21 @@ def score(
     columns = {
         name: text.split(",") for name, text in pairs(inputs, "--input", "x=width,height").items()
     }
-    with screen.progress(not no_progress and not json) as progress:
-        done: Any = exporter.score(
-            bundle, source, target, context=values, seed=seed, inputs=columns or None,
-            outputs=_names(output) or None, keep=_names(keep), cast=cast, block_rows=block_rows,
-            segment=segment, memory=None if memory is None else _bytes(memory), workers=workers,
-            scheduler=scheduler, overwrite=overwrite, restart=restart, progress=progress,
-        )  # fmt: skip
+    try:
+        with screen.progress(not no_progress and not json) as progress:
+            done: Any = exporter.score(
+                bundle, source, target, context=values, seed=seed, inputs=columns or None,
+                outputs=_names(output) or None, keep=_names(keep), cast=cast,
+                block_rows=block_rows, segment=segment,
+                memory=None if memory is None else _bytes(memory), workers=workers,
+                scheduler=scheduler, overwrite=overwrite, restart=restart, progress=progress,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        screen.stderr().out(
+            "interrupted: the same command goes on from here, --restart starts anew",
+            highlight=False,
+        )
+        raise
     if json:
         screen.print_json(
             {

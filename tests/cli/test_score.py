@@ -1,7 +1,8 @@
 """`score`: a bundle over the rows of a file."""
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,25 @@ def test_costs_of_leaving_context_open(run: Run) -> None:
     assert "training=True & mode=half" in text
     found = json.loads(run("summary", "models.py", "-r", "mode", "--json").stdout)
     assert found["runtime"] == ["mode"]
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    run: Run, bundle: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextlib.contextmanager
+    def progress(enabled: bool = True) -> Iterator[Callable[[str, int, int], None]]:
+        def stop(stage: str, done: int, rows: int) -> None:
+            if done:
+                raise KeyboardInterrupt
+
+        yield stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr("graphctx.cli.screen.progress", progress)
+        stopped = run("score", "m.bundle", "x.npy", "y.npy", code=130)
+    expected = "interrupted: the same command goes on from here, --restart starts anew"
+    assert expected in stopped.stderr
+    assert not Path("y.npy").exists()
+    found = json.loads(run("score", "m.bundle", "x.npy", "y.npy", "--json").stdout)
+    assert found["rows"] == 50
+    assert found["resumed_rows"] > 0
