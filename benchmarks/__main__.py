@@ -17,7 +17,7 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 ALL = (
     "startup", "eager", "compiling", "mlp", "executor", "models_cnn", "models_transformers",
-    "runtime_context", "bundles", "importing", "serving", "scoring",
+    "runtime_context", "bundles", "importing", "imported", "serving", "scoring",
 )  # fmt: skip
 
 
