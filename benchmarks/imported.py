@@ -138,15 +138,18 @@ def _of_torch(folder: Path) -> Iterator[tuple[str, onnx.ModelProto, dict[str, An
     image = torch.from_numpy(rng.standard_normal((1, 3, 224, 224)).astype(np.float32))
     tokens = torch.from_numpy(rng.integers(0, 1000, (1, 64)))
     torch.set_num_threads(1)
-    for name, kind, config, example in (
-        ("ResNet-50", "ResNetForImageClassification", "ResNetConfig", image),
-        ("MobileNetV2", "MobileNetV2ForImageClassification", "MobileNetV2Config", image),
-        ("BERT-base", "BertModel", "BertConfig", tokens),
-        ("GPT-2", "GPT2LMHeadModel", "GPT2Config", tokens),
+    ones, zeros = torch.ones_like(tokens), torch.zeros_like(tokens)
+    for name, kind, config, examples in (
+        ("ResNet-50", "ResNetForImageClassification", "ResNetConfig", (image,)),
+        ("MobileNetV2", "MobileNetV2ForImageClassification", "MobileNetV2Config", (image,)),
+        ("BERT-base", "BertModel", "BertConfig", (tokens, ones, zeros)),
+        ("GPT-2", "GPT2LMHeadModel", "GPT2Config", (tokens,)),
     ):
         options = {"use_cache": False} if name == "GPT-2" else {}
         module = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
         path = folder / f"{name}.onnx"
-        torch.onnx.export(module, (example,), dynamo=True, optimize=True, verbose=False).save(path)
+        torch.onnx.export(module, examples, dynamo=True, optimize=True, verbose=False).save(path)
         model = onnx.load(path)
-        yield f"{name} of torch", model, {model.graph.input[0].name: example.numpy()}
+        arrays = (example.numpy() for example in examples)
+        names = (value.name for value in model.graph.input)
+        yield f"{name} of torch", model, dict(zip(names, arrays, strict=True))
