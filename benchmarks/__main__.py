@@ -69,8 +69,8 @@ HEAD = """\
 <!-- Written by `python -m benchmarks --page docs/speed.md`: do not edit. -->
 
 What `make bench` measures, side by side with its peers: medians of runs that take turns, one thread
-each where nothing else is said, on two shared cores. Times depend on the machine: compare the ratios,
-ours / the peer's, of which less is better.
+each where nothing else is said, on two shared cores. Times depend on the machine: compare the
+ratios, ours / the peer's, of which less is better.
 
 | What | Ours | Compared with | Ratio | Limit |
 |---|---|---|---|---|
