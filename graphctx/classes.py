@@ -323,7 +323,8 @@ class _Search:
         self.index = {a.name: i for i, a in enumerate(arguments)}
         self._decided: dict[Value, list[tuple[Any, int]]] = {}
         self._reached: dict[Value, set[int]] = {}
-        self._equal: dict[tuple[int, int], bool] = {}
+        self._place = {node: place for place, node in enumerate(graph.nodes)}
+        self._equal: dict[tuple[int, int], frozenset[int] | None] = {}
         self.live = self._live()
 
     # -- selectors ----------------------------------------------------------------------------
@@ -455,11 +456,8 @@ class _Search:
             arms = self.arms(node)
             for _, held in arms:
                 members |= self.space.support(held)
-            if len(arms) > 1 and any(
-                self._may_equal(a, b) for (a, _), (b, _) in itertools.combinations(arms, 2)
-            ):
-                for value, _ in arms:
-                    members |= self._arguments_of(value)
+            for (a, _), (b, _) in itertools.combinations(arms, 2):
+                members |= self._equal_by(a, b) or frozenset()
             join(members)
         found: dict[int, list[int]] = {}
         for i in sorted(used):
@@ -476,38 +474,56 @@ class _Search:
             }
         return self._reached[value]
 
-    def _may_equal(self, a: Value, b: Value, depth: int = 0) -> bool:
-        """Whether two values may specialize to the same one; true where that takes long to see."""
-        if a is b or depth > 100:
-            return True
+    def _equal_by(self, a: Value, b: Value, depth: int = 0) -> frozenset[int] | None:
+        """The arguments on which it depends whether two values specialize to the same one.
+
+        None if they never do; all arguments of both where that takes long to see. What leads to a
+        value that both share makes no difference, so its own arguments are not among them.
+        """
+        if a is b:
+            return frozenset()
+        if depth > 100:
+            return frozenset(self._arguments_of(a) | self._arguments_of(b))
         key = (id(a), id(b))
         if key in self._equal:
             return self._equal[key]
-        self._equal[key] = False  # acyclic: never looked at while it is worked out
+        self._equal[key] = None  # acyclic: never looked at while it is worked out
         first, second = a.node, b.node
-        if first.kind == "select":
-            found = any(self._may_equal(v, b, depth + 1) for _, v in first.arms())
-        elif second.kind == "select":
-            found = any(self._may_equal(a, v, depth + 1) for _, v in second.arms())
+        found: list[frozenset[int]] | None = None
+        if first.kind == "select" or second.kind == "select":
+            # The later one is taken apart: the other may be a part of it.
+            later = self._place[first] > self._place[second]
+            taken = second.kind != "select" or (first.kind == "select" and later)
+            node, other = (first, b) if taken else (second, a)
+            selector = node.operands[0]
+            assert selector is not None
+            ways = [self._equal_by(arm, other, depth + 1) for _, arm in node.arms()]
+            equal = [way for way in ways if way is not None]
+            if equal:
+                found = [frozenset(self._arguments_of(selector)), *equal]
         elif first.kind == "op" and second.kind == "op" and first.op is not None:
-            found = (
+            if (
                 first.name == second.name
                 and a.index == b.index
                 and len(first.operands) == len(second.operands)
                 and hashable(tuple(sorted(first.attrs.items())))
                 == hashable(tuple(sorted(second.attrs.items())))
-                and all(
-                    x is y or (x is not None and y is not None and self._may_equal(x, y, depth + 1))
-                    for x, y in zip(first.operands, second.operands, strict=True)
-                )
-            )
-        else:
+            ):
+                found = []
+                for x, y in zip(first.operands, second.operands, strict=True):
+                    if x is y:
+                        continue
+                    way = None if x is None or y is None else self._equal_by(x, y, depth + 1)
+                    if way is None:
+                        found = None
+                        break
+                    found.append(way)
+        elif {first.kind, second.kind} == {"context", "constant"}:
             # A number that is computed with may be the constant that stands elsewhere.
-            found = "context" in (first.kind, second.kind) and "constant" in (
-                first.kind, second.kind,
-            )  # fmt: skip
-        self._equal[key] = found
-        return found
+            found = [frozenset(self._arguments_of(a) | self._arguments_of(b))]
+        result = None if found is None else frozenset().union(*found)
+        self._equal[key] = result
+        return result
 
     # -- the classes of a group ---------------------------------------------------------------
 

@@ -183,6 +183,24 @@ def test_independent_arguments_are_counted_without_enumeration() -> None:
     assert str(found).endswith(f"... and {2**40 - 50} more")
 
 
+def test_pairs_that_interact_are_groups_of_two() -> None:
+    """`if a and b` has an arm that both selects share: what leads to it makes no difference."""
+
+    layers = []
+    for i in range(10):
+        names: dict[str, Any] = {"Layer": Layer, "Context": Context}
+        code = f"""
+class Both(Layer):
+    def call(self, x, *, a{i}: Context[bool] = False, b{i}: Context[bool] = False):
+        return x * {i + 2} if a{i} and b{i} else x
+"""
+        exec(compile(code, "pairs", "exec", dont_inherit=True), names)
+        layers.append(names["Both"]())
+    found = gx.trace(nn.Sequential(layers), SPEC).classes()
+    assert found.title == f"{2**20} assignments -> {2**10} programs"
+    assert found.groups == tuple((f"a{i}", f"b{i}") for i in range(10))
+
+
 def test_arguments_that_lead_to_equal_programs_are_one_group() -> None:
     found = gx.trace(switches(20, "ops.exp(x)"), SPEC).classes()
     assert found.title == f"{2**20} assignments -> 21 programs"
