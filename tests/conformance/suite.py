@@ -67,7 +67,8 @@ def node_modules() -> list[str]:
     """The modules of onnx that make the cases of kind "node", about one an operator."""
     prefix = f"{node_package.__name__}."
     found = pkgutil.walk_packages(node_package.__path__, prefix)
-    return sorted(m.name.removeprefix(prefix) for m in found if not m.ispkg)
+    names = [m.name.removeprefix(prefix) for m in found if not m.ispkg]
+    return sorted(name for name in names if not name.startswith("_"))  # those hold data
 
 
 @functools.cache
