@@ -43,8 +43,8 @@ HEAD = f"""\
 
 ONNX's own backend tests (`onnx.backend.test`), which nobody here wrote. Each model is imported with
 `gx.load`, compiled and run by the NumPy executor; its outputs are compared with those that ONNX
-ships, with its tolerances. The peers are fed the same arrays. onnx {version("onnx")}, onnxruntime
-{version("onnxruntime")}.
+ships, with its tolerances. The peers are fed the same arrays. Versions: onnx {version("onnx")},
+onnxruntime {version("onnxruntime")}; with Pillow, which decodes images for graphctx and for onnx.
 
 """
 
