@@ -326,8 +326,9 @@ class Conversion:
         return TensorSpec(shape, dtype)
 
     def _dim(self, name: str) -> Dim:
-        """A named dimension: what graphctx wrote is proven to differ from others."""
-        return Dim(name) if self.own else Dim.unproven(name)
+        """A named dimension: one that a trace was given is proven to differ from others."""
+        proven = self.own is not None and name not in self.own.unproven
+        return Dim(name) if proven else Dim.unproven(name)
 
     def _initializers(self) -> dict[str, np.ndarray[Any, Any]]:
         found = {}
