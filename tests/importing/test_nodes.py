@@ -324,3 +324,68 @@ def test_an_empty_tensor() -> None:
     stored = model([node("Concat", ["x", "nothing"], ["y"], axis=0)], [info("x", ("n",))],
                    [info("y", None)], {"nothing": np.zeros(0, np.float32)})  # fmt: skip
     agrees(stored, x=np.float32([1, 2]))
+
+
+# -- random numbers in loops -----------------------------------------------------------------------
+
+
+def drawing(inner: list[Any], *, scan: bool = False, opset: int = 21) -> ModelProto:
+    """Five iterations of a body that makes `r`; the rows are stacked."""
+    if scan:
+        body = helper.make_graph(inner, "body", [info("row", (2,))], [info("r", None)])
+        loop = node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1, scan_input_directions=[1])
+    else:
+        inner = [*inner, node("Identity", ["c"], ["again"])]
+        body = helper.make_graph(
+            inner, "body", [info("i", (), INT64), info("c", (), BOOL)],
+            [info("again", (), BOOL), info("r", None)],
+        )  # fmt: skip
+        loop = node("Loop", ["five", ""], ["y"], body=body)
+    stored = {} if scan else {"five": np.asarray(5)}
+    return model([loop], [info("x", (5, 2))], [info("y", None)], stored, opset=opset)
+
+
+NORMAL = [node("RandomNormal", [], ["r"], shape=[2])]
+EITHER = helper.make_graph([node("RandomUniform", [], ["u"], shape=[2])], "either", [],
+                           [info("u", None)])  # fmt: skip
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("inner", [
+    NORMAL,
+    [node("Dropout", ["x", "", "yes"], ["d"]), node("Einsum", ["d", "w"], ["r"], equation="ij,i->j")],
+    [node("If", ["yes"], ["r"], then_branch=EITHER, else_branch=EITHER)],
+    [node("Loop", ["two", ""], ["all"], body=helper.make_graph(
+        [*NORMAL, node("Identity", ["c2"], ["again2"])], "inner",
+        [info("i2", (), INT64), info("c2", (), BOOL)],
+        [info("again2", (), BOOL), info("r", None)],
+    )), node("Reshape", ["all", "flat"], ["r"])],
+], ids=["normal", "dropout", "if", "loop"])  # fmt: skip
+def test_every_iteration_draws_numbers_of_its_own(scan: bool, inner: list[Any]) -> None:
+    stored = drawing([
+        node("Constant", [], ["yes"], value=numpy_helper.from_array(np.asarray(True))),
+        node("Constant", [], ["w"], value_floats=[1.0, 2.0, 4.0, 8.0, 16.0]),
+        node("Constant", [], ["flat"], value_ints=[-1]),
+        node("Constant", [], ["two"], value_int=2),
+        *inner,
+    ], scan=scan)  # fmt: skip
+    graph = check(gx.load(stored))
+    x = np.ones((5, 2), np.float32)
+    found = gx.compile(graph)(x=x, seed=3)["y"]
+    assert len(np.unique(found, axis=0)) == 5
+    rows = found.reshape(-1, 2)
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    np.testing.assert_array_equal(gx.compile(graph)(x=x, seed=3)["y"], found)
+    assert (gx.compile(graph)(x=x, seed=4)["y"] != found).any()
+
+
+@pytest.mark.parametrize("opset", [9, 21])
+def test_a_scan_that_draws_scans_what_it_did(opset: int) -> None:
+    zero = numpy_helper.from_array(np.float32(0))
+    inner = [
+        node("Constant", [], ["zero"], value=zero), node("RandomUniformLike", ["row"], ["u"]),
+        node("Mul", ["u", "zero"], ["z"]), node("Add", ["row", "z"], ["r"]),
+    ]  # fmt: skip
+    x = np.arange(10, dtype=np.float32).reshape(5, 2)
+    program = gx.compile(gx.load(drawing(inner, scan=True, opset=opset)))
+    np.testing.assert_array_equal(program(x=x, seed=1)["y"], x[::-1])
