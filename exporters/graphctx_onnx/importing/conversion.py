@@ -647,7 +647,13 @@ class Conversion:
         schema = schema_of(domain, name, version)
         if schema is None:
             return f"the operator {text} does not exist in opset {version}, which the model imports"
-        return f"graphctx lacks the operator {text}"
+        return f"graphctx lacks the operator {text}{_ADVICE.get(name, '')}"
+
+
+_ADVICE = {
+    "ZipMap": ', as it has no maps: convert the classifier with options={"zipmap": False}',
+}
+"""What to do about operators that are lacking."""
 
 
 def table_name(domain: str, name: str) -> str:

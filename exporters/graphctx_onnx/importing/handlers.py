@@ -11,7 +11,7 @@ from graphctx.body import Body, record_body
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.graph import Call, Value
 from graphctx.ops.random import DRAWN, drawn
-from graphctx.spec import OptionalType, may_be_same
+from graphctx.spec import OptionalType, may_be_same, same_dim
 from graphctx.tensor import Recorder, Tensor
 from graphctx_onnx.importing.contexts import Choice, choice_of, scalar
 from graphctx_onnx.importing.nodes import Maker, Pending, record
@@ -100,6 +100,18 @@ def _pow(conversion: Conversion, site: Site) -> Sequence[Value]:
     if conversion.own is None and cube and x.dtype in (np.float32, np.float64):
         return [site.make("Mul", site.make("Mul", x, x), x)]
     return record(site.pending, site.make, site.place)
+
+
+@handler("RotaryEmbedding")
+def _rotary_embedding(conversion: Conversion, site: Site) -> Sequence[Value]:
+    """Angles of one sample are those of all: PyTorch writes them so, and runtimes refuse it."""
+    x, make = site.pending.required(0), site.make
+    for slot in (1, 2):
+        angles = site.pending.required(slot)
+        if angles.rank == 3 and same_dim(angles.shape[0], 1) and not same_dim(x.shape[0], 1):
+            sizes = make("Concat", make("Shape", x, end=1), make.ints((1, 1)), axis=0)
+            site.pending.operands[slot] = make("Expand", angles, sizes)
+    return record(site.pending, make, site.place)
 
 
 class _Recorder(Recorder):
