@@ -430,9 +430,9 @@ def test_an_optimizer_that_changes_the_result(
     opened: list[str] = []
     open_session, run = verification.open_session, verification.run
 
-    def remember(path: Any, level: str) -> Any:
+    def remember(path: Any, level: str, **options: Any) -> Any:
         opened.append(level)
-        return open_session(path, level)
+        return open_session(path, level, **options)
 
     def change(*args: Any) -> Any:
         results = run(*args)
