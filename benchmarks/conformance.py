@@ -43,8 +43,8 @@ HEAD = f"""\
 
 ONNX's own backend tests (`onnx.backend.test`), which nobody here wrote. Each model is imported with
 `gx.load`, compiled and run by the NumPy executor; its outputs are compared with those that ONNX
-ships, with its tolerances. The peers are fed the same arrays. onnx {version("onnx")}, onnxruntime
-{version("onnxruntime")}.
+ships, with its tolerances. The peers are fed the same arrays. Versions: onnx {version("onnx")},
+onnxruntime {version("onnxruntime")}; with Pillow, which decodes images for graphctx and for onnx.
 
 """
 
@@ -103,7 +103,8 @@ def _row(kind: str, what: str, names: Iterable[str], passed: dict[str, set[str]]
 def main() -> None:
     """Measure and write the page."""
     passed = measure()
-    unexpected = {case.name for case in cases()} - passed["graphctx"] - set(EXPECTED_FAILURES)
+    names = {case.name for case in cases()}
+    unexpected = names - passed["graphctx"] - set(EXPECTED_FAILURES)
     if unexpected:
         raise SystemExit(f"graphctx fails {len(unexpected)} cases: {', '.join(sorted(unexpected))}")
     PAGE.write_text(page(passed))

@@ -3,7 +3,7 @@
 The light models of onnx's backend tests, and ResNet-50, MobileNetV2, BERT-base and GPT-2 with
 random weights, written by torch's exporter. Before anything is timed, outputs are compared with
 onnxruntime's. Memory is the peak of what NumPy allocates during one run (tracemalloc); weights and
-compiling do not count.
+compiling do not count, and models on which the peer is slow are left out.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from tests.conformance.suite import cases, fed
 Row = dict[str, Any]
 
 FASTER, MEMORY, PER_NODE = 1 / 5, 1 / 2, 1e-3
+PATIENCE = 5.0
+"""Seconds of a run of the peer up to which its memory is measured: that takes much longer."""
 
 
 def run() -> list[Row]:
@@ -48,18 +50,19 @@ def run() -> list[Row]:
             return evaluator.run(None, feeds)
 
         _agree(name, model, feeds, [ours()[output] for output in names])
-        reference = min(seconds(theirs) for _ in range(2))
+        reference = seconds(theirs)
         own = sorted(seconds(ours) for _ in range(7))[3]
         ratios.append(own / reference)
         rows.append(_row(name, own, "ReferenceEvaluator", reference, 1.0))
-        memory, their_memory = _peak(ours), _peak(theirs)
-        rows.append(
-            {
-                "what": f"{name}, peak memory of a run", "ours": f"{memory / 2**20:.1f} MiB",
-                "peer": f"ReferenceEvaluator {their_memory / 2**20:.1f} MiB",
-                "ratio": memory / their_memory, "target": MEMORY,
-            }
-        )  # fmt: skip
+        if reference < PATIENCE:
+            memory, their_memory = _peak(ours), _peak(theirs)
+            rows.append(
+                {
+                    "what": f"{name}, peak memory of a run", "ours": f"{memory / 2**20:.1f} MiB",
+                    "peer": f"ReferenceEvaluator {their_memory / 2**20:.1f} MiB",
+                    "ratio": memory / their_memory, "target": MEMORY,
+                }
+            )  # fmt: skip
         nodes = len(model.graph.node)
         rows.append(
             {
@@ -135,15 +138,18 @@ def _of_torch(folder: Path) -> Iterator[tuple[str, onnx.ModelProto, dict[str, An
     image = torch.from_numpy(rng.standard_normal((1, 3, 224, 224)).astype(np.float32))
     tokens = torch.from_numpy(rng.integers(0, 1000, (1, 64)))
     torch.set_num_threads(1)
-    for name, kind, config, example in (
-        ("ResNet-50", "ResNetForImageClassification", "ResNetConfig", image),
-        ("MobileNetV2", "MobileNetV2ForImageClassification", "MobileNetV2Config", image),
-        ("BERT-base", "BertModel", "BertConfig", tokens),
-        ("GPT-2", "GPT2LMHeadModel", "GPT2Config", tokens),
+    ones, zeros = torch.ones_like(tokens), torch.zeros_like(tokens)
+    for name, kind, config, examples in (
+        ("ResNet-50", "ResNetForImageClassification", "ResNetConfig", (image,)),
+        ("MobileNetV2", "MobileNetV2ForImageClassification", "MobileNetV2Config", (image,)),
+        ("BERT-base", "BertModel", "BertConfig", (tokens, ones, zeros)),
+        ("GPT-2", "GPT2LMHeadModel", "GPT2Config", (tokens,)),
     ):
         options = {"use_cache": False} if name == "GPT-2" else {}
         module = getattr(transformers, kind)(getattr(transformers, config)(**options)).eval()
         path = folder / f"{name}.onnx"
-        torch.onnx.export(module, (example,), dynamo=True, optimize=True, verbose=False).save(path)
+        torch.onnx.export(module, examples, dynamo=True, optimize=True, verbose=False).save(path)
         model = onnx.load(path)
-        yield f"{name} of torch", model, {model.graph.input[0].name: example.numpy()}
+        arrays = (example.numpy() for example in examples)
+        names = (value.name for value in model.graph.input)
+        yield f"{name} of torch", model, dict(zip(names, arrays, strict=True))

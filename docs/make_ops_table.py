@@ -11,67 +11,30 @@ from graphctx.ops.table import OPSET, TABLE, Op
 
 PAGE = Path(__file__).with_name("ops.md")
 
-# Operator -> the functions that record it, where the record is not itself the function.
+# Operator -> the functions that record it, where there are several, or one of another name than the
+# kernel.
 FUNCTIONS = {
-    "Compress": ["compress"], "Unique": [],
-    "Adagrad": ["adagrad"], "Adam": ["adam"], "Momentum": ["momentum"],
-    "AffineGrid": ["affine_grid"],
     "And": ["logical_and"], "ArgMax": ["argmax"], "ArgMin": ["argmin"],
-    "Attention": ["attention"], "AveragePool": ["average_pool"],
-    "BatchNormalization": ["batch_norm"],
-    "BlackmanWindow": ["blackman_window"], "CenterCropPad": ["center_crop_pad"],
-    "Col2Im": ["col2im"], "DFT": ["dft"], "DeformConv": ["deform_conv"],
     "BitShift": ["bitwise_left_shift", "bitwise_right_shift"], "Cast": ["astype", "cast"],
-    "CastLike": ["cast_like"], "BitCast": ["bitcast"],
-    "CausalConvWithState": ["causal_conv_with_state"], "ConvInteger": ["conv_integer"],
-    "DequantizeLinear": ["dequantize_linear"],
-    "DynamicQuantizeLinear": ["dynamic_quantize_linear"],
-    "LinearAttention": ["linear_attention"],
-    "QLinearConv": ["qlinear_conv"], "QLinearMatMul": ["qlinear_matmul"],
-    "QuantizeLinear": ["quantize_linear"], "SwiGLU": ["swiglu"],
-    "Ceil": ["ceil"], "Clip": ["clip"], "Concat": ["concat"], "ConstantOfShape": ["full"],
-    "Conv": ["conv"], "ConvTranspose": ["conv_transpose"], "CumProd": ["cumulative_prod"],
-    "CumSum": ["cumulative_sum"], "Div": ["divide"], "Einsum": ["einsum"],
-    "Expand": ["broadcast_to"], "EyeLike": ["eye"], "Floor": ["floor"], "Gather": ["take"],
-    "GridSample": ["grid_sample"], "HammingWindow": ["hamming_window"],
-    "HannWindow": ["hann_window"], "LRN": ["local_response_norm"], "LpPool": ["lp_pool"],
-    "MaxRoiPool": ["max_roi_pool"], "MaxUnpool": ["max_unpool"],
-    "MeanVarianceNormalization": ["mean_variance_norm"],
-    "MelWeightMatrix": ["mel_weight_matrix"], "NegativeLogLikelihoodLoss": ["nll_loss"],
-    "RoiAlign": ["roi_align"], "STFT": ["stft"],
-    "SoftmaxCrossEntropyLoss": ["softmax_cross_entropy"],
-    "GRU": ["gru"], "GatherElements": ["take_along_axis"], "GroupNormalization": ["group_norm"],
-    "HardSigmoid": ["hard_sigmoid"], "If": ["cond"], "InstanceNormalization": ["instance_norm"],
-    "IsInf": ["isinf"], "IsNaN": ["isnan"], "LayerNormalization": ["layer_norm"],
-    "LSTM": ["lstm"], "LpNormalization": ["unit_norm"],
-    "Loop": ["while_loop"],
-    "Max": ["maximum"], "MaxPool": ["max_pool"], "Mean": [], "Min": ["minimum"],
-    "Mod": ["remainder", "fmod"], "Neg": ["negative"], "Not": ["logical_not"],
-    "OneHot": ["one_hot"], "Or": ["logical_or"], "Pad": ["pad"], "Pow": ["pow"],
-    "RMSNormalization": ["rms_norm"], "RNN": ["rnn"], "Range": ["arange"],
-    "Reciprocal": ["reciprocal"],
-    "ReduceL1": [], "ReduceL2": [], "ReduceLogSum": [], "ReduceLogSumExp": ["logsumexp"],
-    "ReduceMax": ["max", "any"], "ReduceMean": ["mean"], "ReduceMin": ["min", "all"],
-    "ReduceProd": ["prod"], "ReduceSum": ["sum"], "ReduceSumSquare": [], "Reshape": ["reshape"],
-    "Resize": ["resize"], "RotaryEmbedding": ["rotary_embedding"], "Round": ["round"],
-    "Scan": ["scan"], "Slice": ["getitem"], "Split": ["split"],
-    "Squeeze": ["squeeze"],
-    "NonZero": [], "Optional": ["optional"], "SequenceEmpty": ["sequence_empty"],
-    "Sum": [], "Swish": [], "TensorScatter": ["tensor_scatter"], "Tile": ["tile"],
-    "TopK": ["top_k"], "Transpose": ["permute_dims"],
-    "Trilu": ["tril", "triu"], "Unsqueeze": ["expand_dims"], "Where": ["where"],
-    "Xor": ["logical_xor"], "dropout": ["dropout"], "iteration_seed": [],
-    "random_bits": ["random_bits"],
-    "random_normal": ["random_normal"], "random_uniform": ["random_uniform"],
-    "remainder": ["remainder"], "signbit": ["signbit"], "trunc": ["trunc"],
-    "vecdot": ["vecdot"],
+    "ConstantOfShape": ["full"], "CumProd": ["cumulative_prod"], "CumSum": ["cumulative_sum"],
+    "Div": ["divide"], "Expand": ["broadcast_to"], "EyeLike": ["eye"], "Gather": ["take"],
+    "GatherElements": ["take_along_axis"], "If": ["cond"], "LRN": ["local_response_norm"],
+    "Loop": ["while_loop"], "LpNormalization": ["unit_norm"], "Max": ["maximum"], "Mean": [],
+    "Min": ["minimum"], "Mod": ["remainder", "fmod"], "Neg": ["negative"],
+    "NegativeLogLikelihoodLoss": ["nll_loss"], "Not": ["logical_not"], "Or": ["logical_or"],
+    "Range": ["arange"], "ReduceLogSumExp": ["logsumexp"], "ReduceMax": ["max", "any"],
+    "ReduceMean": ["mean"], "ReduceMin": ["min", "all"], "ReduceProd": ["prod"],
+    "ReduceSum": ["sum"], "Slice": ["getitem"], "Sum": [], "Swish": [],
+    "Transpose": ["permute_dims"], "Trilu": ["tril", "triu"], "Unsqueeze": ["expand_dims"],
+    "Xor": ["logical_xor"],
 }  # fmt: skip
 
+MAPS = "is about maps: a converter can be asked for tensors instead"
 # ONNX's operators that the table lacks on purpose -> why.
 LEFT_OUT = {
-    "ImageDecoder": "needs decoders of nine file formats, which NumPy lacks: decode images outside "
-    "of the model and give it the array",
-}
+    "CastMap": MAPS, "DictVectorizer": MAPS, "ZipMap": MAPS,
+    "Gradient": "asks for derivatives of the graph that it stands in",
+}  # fmt: skip
 
 HEAD = f"""\
 # Operators
@@ -95,15 +58,10 @@ at once, on symbolic tensors they record a node. Functions that are not listed a
 def functions(record: Op) -> list[str]:
     """Names of the functions of `graphctx.ops` that record an operator.
 
-    Raises:
-        ValueError: it is not known.
+    The kernel of `ops.pad` is called `pad` or, where the function is another one, `pad_op`.
     """
-    if record.name in FUNCTIONS:
-        return FUNCTIONS[record.name]
-    name = record.__name__
-    if not hasattr(ops, name):
-        raise ValueError(f"{__file__}: say in FUNCTIONS which functions record {record.name!r}")
-    return [name]
+    name = record.function.__name__.strip("_").removesuffix("_op")
+    return FUNCTIONS.get(record.name, [name] if name in ops.__all__ else [])
 
 
 def page() -> str:

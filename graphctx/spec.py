@@ -391,13 +391,6 @@ def size_of(shape: Sequence[DimLike]) -> Any:
     return total
 
 
-def max_dim(a: DimLike, b: DimLike) -> DimLike:
-    """The larger of two dimensions of which at most one is symbolic and then the answer."""
-    if isinstance(a, Dim) or isinstance(b, Dim):
-        return a if isinstance(a, Dim) else b
-    return max(a, b)
-
-
 def broadcast_dims(a: DimLike, b: DimLike) -> DimLike | None:
     """The dimension two operands broadcast to, or None where it cannot be proven to fit."""
     if same_dim(a, b) or (not isinstance(b, Dim) and b == 1):

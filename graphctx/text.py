@@ -15,7 +15,6 @@ from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
 from graphctx.spec import ContainerType, Dim, TensorSpec, dtype_name, is_extended
 
-
 _UNKNOWN = re.compile(r"\?[0-9]+")
 
 

@@ -156,6 +156,9 @@ from graphctx.ops.grids import (
     broadcast_arrays,
     meshgrid,
 )
+from graphctx.ops.images import (
+    image_decoder,
+)
 from graphctx.ops.indexing import (
     center_crop_pad,
     flip,
@@ -500,6 +503,7 @@ __all__ = [
     "hypot",
     "identity",
     "iinfo",
+    "image_decoder",
     "imputer",
     "inf",
     "instance_norm",

@@ -15,14 +15,8 @@ import numpy as np
 from graphctx.errors import DTypeError
 from graphctx.graph import Value
 from graphctx.ops.rules import recorder_of
-from graphctx.ops.shape import (
-    broadcast_to,
-    known_dims,
-    range_op,
-    shape_entries,
-    shape_operand,
-)
-from graphctx.ops.table import Inferred, op, require_rank
+from graphctx.ops.shape import broadcast_to, range_op, shape_entries, shape_operand
+from graphctx.ops.table import Inferred, known_dims, op, require_rank
 from graphctx.spec import Dim, as_dtype, kind_of
 from graphctx.tensor import ArrayOperators, Tensor
 

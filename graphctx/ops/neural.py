@@ -20,8 +20,8 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Node, Value
 from graphctx.ops.rules import half_in_single
-from graphctx.ops.shape import known_dims, shape_entries, shape_operand, with_recorder
-from graphctx.ops.table import Inferred, common_dtype, op, require_kind, require_rank
+from graphctx.ops.shape import shape_entries, shape_operand, with_recorder
+from graphctx.ops.table import Inferred, common_dtype, known_dims, op, require_kind, require_rank
 from graphctx.ops.windows import (
     Ints,
     Layout,

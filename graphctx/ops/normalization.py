@@ -20,9 +20,16 @@ from graphctx.ops.elementwise import add, divide, maximum, multiply, sqrt, squar
 from graphctx.ops.logic import astype
 from graphctx.ops.reductions import mean, vector_norm
 from graphctx.ops.rules import half_in_single, one_floating_dtype
-from graphctx.ops.shape import broadcasts_to, normalize_axes, reshape, reshape_op
+from graphctx.ops.shape import broadcasts_to, reshape, reshape_op
 from graphctx.ops.shape import shape as shape_of
-from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
+from graphctx.ops.table import (
+    Inferred,
+    common_dtype,
+    normalize_axes,
+    normalize_axis,
+    op,
+    require_kind,
+)
 from graphctx.spec import is_half, is_multiple, require_same_dim, shape_text
 
 # -- what the kernels share -----------------------------------------------------------------------

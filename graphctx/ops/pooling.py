@@ -18,8 +18,8 @@ from graphctx.graph import Value
 from graphctx.ops.elementwise import abs as absolute
 from graphctx.ops.elementwise import pow as power
 from graphctx.ops.rules import half_in_single, one_floating_dtype
-from graphctx.ops.shape import known_dims, shape_entries, shape_operand, with_recorder
-from graphctx.ops.table import TABLE, Inferred, op, require_kind
+from graphctx.ops.shape import shape_entries, shape_operand, with_recorder
+from graphctx.ops.table import TABLE, Inferred, known_dims, op, require_kind
 from graphctx.ops.windows import (
     Ints,
     Layout,

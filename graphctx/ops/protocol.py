@@ -35,6 +35,9 @@ NAMES = {
     "nansum": "where", "nanmean": "where", "nanmax": "where", "nanmin": "where",
 }  # fmt: skip
 
+# Functions of NumPy whose names mean something else in `graphctx.ops`.
+_HOMONYMS = frozenset(("cond", "identity", "resize"))
+
 # Options that do not change the values, or only how eager calls compute them.
 _IGNORED = frozenset(("casting", "subok", "optimize", "device", "copy", "kind", "stable"))
 
@@ -128,6 +131,7 @@ def _function(function: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         not callable(known)
         or (module != "numpy" and shown not in _LINALG)
         or (name in NAMES and name not in _SAME)
+        or name in _HOMONYMS
     ):
         raise _unknown(shown, name)
     try:
@@ -186,7 +190,7 @@ def counterpart(name: str) -> str:
     """What to use instead of a function or method of NumPy that is not recorded."""
     ops = _ops()
     own = NAMES.get(name, name)
-    if own in ops.__all__:
+    if own in ops.__all__ and name not in _HOMONYMS:
         return f"use ops.{own}"
     return "compute it with functions of graphctx.ops"
 

@@ -29,9 +29,9 @@ from graphctx.ops.indexing import slice_op
 from graphctx.ops.logic import astype, bitwise_right_shift, bitwise_xor, greater_equal, where
 from graphctx.ops.reductions import cumulative_sum, reduce_prod_op
 from graphctx.ops.reductions import sum as sum_of
-from graphctx.ops.shape import concat, expand_dims, known_dims, range_op, reshape_op
+from graphctx.ops.shape import concat, expand_dims, range_op, reshape_op
 from graphctx.ops.shape import shape as shape_of
-from graphctx.ops.table import TABLE, Inferred, op, require_kind
+from graphctx.ops.table import TABLE, Inferred, known_dims, op, require_kind
 from graphctx.spec import Dim, as_dtype, dtype_name, is_half, kind_of
 from graphctx.tensor import ArrayOperators, Tensor, require_tensor
 

@@ -12,16 +12,8 @@ import numpy as np
 
 from graphctx.errors import ShapeError
 from graphctx.graph import Value
-from graphctx.ops.shape import (
-    concat,
-    known_dims,
-    normalize_axes,
-    reshape,
-    shape_entries,
-    shape_operand,
-    with_recorder,
-)
-from graphctx.ops.table import Inferred, op, require_kind
+from graphctx.ops.shape import concat, reshape, shape_entries, shape_operand, with_recorder
+from graphctx.ops.table import Inferred, known_dims, normalize_axes, op, require_kind
 from graphctx.spec import (
     Dim,
     DimLike,

@@ -21,9 +21,10 @@ from graphctx.ops.rules import recorder_of, strong
 from graphctx.ops.table import (
     Inferred,
     common_dtype,
-    constant_ints,
     count_of,
+    known_dims,
     known_ints,
+    normalize_axes,
     normalize_axis,
     op,
     require_rank,
@@ -104,33 +105,6 @@ def shape_operand(recorder: Recorder | None, entries: Sequence[Any]) -> Any:
         assert recorder is not None
         return recorder.dimensions(entries)
     return np.asarray(entries, np.int64)
-
-
-def known_dims(value: Value | None, what: str) -> tuple[Any, ...]:
-    """The elements of an integer operand, which may be symbolic or unknown dimensions.
-
-    Raises:
-        ShapeError: not even their number is known.
-    """
-    if value is not None and value.dims is not None:
-        return value.dims
-    if value is not None and value.constant is None and value.rank < 2:
-        count = size_of(value.shape)
-        if not isinstance(count, Dim):
-            return tuple(Dim.unknown() for _ in range(count))
-    return constant_ints(value, what)
-
-
-def normalize_axes(axes: Any, rank: int) -> tuple[int, ...]:
-    """Axes counted from the front, each one once.
-
-    Raises:
-        ShapeError: one is out of range or given twice.
-    """
-    found = tuple(normalize_axis(int(axis), rank) for axis in axes)
-    if len(set(found)) != len(found):
-        raise ShapeError(f"axes {list(axes)} name an axis twice")
-    return found
 
 
 def _axes(axis: Any) -> tuple[int, ...]:

@@ -14,8 +14,8 @@ import numpy as np
 from graphctx.errors import ShapeError
 from graphctx.graph import Value
 from graphctx.ops.rules import half_in_single, one_floating_dtype
-from graphctx.ops.shape import known_dims, with_recorder
-from graphctx.ops.table import Inferred, common_dtype, normalize_axis, op, require_kind
+from graphctx.ops.shape import with_recorder
+from graphctx.ops.table import Inferred, common_dtype, known_dims, normalize_axis, op, require_kind
 from graphctx.spec import (
     Dim,
     DimLike,

@@ -551,6 +551,18 @@ def normalize_axis(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
+def normalize_axes(axes: Any, rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, each one once.
+
+    Raises:
+        ShapeError: one is out of range or given twice.
+    """
+    found = tuple(normalize_axis(int(axis), rank) for axis in axes)
+    if len(set(found)) != len(found):
+        raise ShapeError(f"axes {list(axes)} name an axis twice")
+    return found
+
+
 def known_ints(value: Value) -> tuple[int, ...] | None:
     """The elements of an integer operand, where they are known before it runs."""
     if value.constant is not None:
@@ -582,3 +594,18 @@ def constant_ints(value: Value | None, what: str) -> tuple[int, ...]:
     if found is None:
         raise ShapeError(f"{what} must be known while tracing")
     return found
+
+
+def known_dims(value: Value | None, what: str) -> tuple[Any, ...]:
+    """The elements of an integer operand, which may be symbolic or unknown dimensions.
+
+    Raises:
+        ShapeError: not even their number is known.
+    """
+    if value is not None and value.dims is not None:
+        return value.dims
+    if value is not None and value.constant is None and value.rank < 2:
+        count = size_of(value.shape)
+        if not isinstance(count, Dim):
+            return tuple(Dim.unknown() for _ in range(count))
+    return constant_ints(value, what)

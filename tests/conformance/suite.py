@@ -6,6 +6,9 @@ ours. `onnx.backend.test.runner` compares in the same way.
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto, OptionalProto, SequenceProto, TensorProto, numpy_helper
+from onnx.backend.test.case import node as node_package
 from onnx.backend.test.loader import DATA_DIR, load_model_tests
 from onnx.backend.test.runner import Runner
 
@@ -50,16 +54,34 @@ class Case:
 
 def cases() -> list[Case]:
     """All cases of the installed onnx, in order of kind and name."""
-    found = [*_node_cases(), *_file_cases(), *_light_cases()]
-    return sorted(found, key=lambda case: (KINDS.index(case.kind), case.name))
+    nodes = [case for module in node_modules() for case in node_cases(module)]
+    return sorted([*nodes, *file_cases()], key=lambda case: (KINDS.index(case.kind), case.name))
 
 
-def _node_cases() -> Iterator[Case]:
+def file_cases() -> list[Case]:
+    """Those whose models are files, of all kinds but "node"."""
+    return [*_folder_cases(), *_light_cases()]
+
+
+def node_modules() -> list[str]:
+    """The modules of onnx that make the cases of kind "node", about one an operator."""
+    prefix = f"{node_package.__name__}."
+    found = pkgutil.walk_packages(node_package.__path__, prefix)
+    names = [m.name.removeprefix(prefix) for m in found if not m.ispkg]
+    return sorted(name for name in names if not name.startswith("_"))  # those hold data
+
+
+@functools.cache
+def node_cases(module: str) -> list[Case]:
+    """The cases that a module makes, and computes the outputs of, while it is imported."""
+    known = len(node_package._NodeTestCases)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the cases overflow on purpose while they are made
-        tests = load_model_tests(kind="node")
-    for test in tests:
-        yield Case(test.name, "node", test.rtol, test.atol, lambda test=test: _of_node(test))  # type: ignore[misc]
+        warnings.simplefilter("ignore")  # they overflow on purpose
+        importlib.import_module(f"{node_package.__name__}.{module}")
+    return [
+        Case(test.name, "node", test.rtol, test.atol, lambda test=test: _of_node(test))  # type: ignore[misc]
+        for test in node_package._NodeTestCases[known:]
+    ]
 
 
 def _of_node(test: Any) -> tuple[ModelProto, list[DataSet]]:
@@ -69,7 +91,7 @@ def _of_node(test: Any) -> tuple[ModelProto, list[DataSet]]:
     ]
 
 
-def _file_cases() -> Iterator[Case]:
+def _folder_cases() -> Iterator[Case]:
     for kind in ("simple", "pytorch-operator", "pytorch-converted"):
         for test in load_model_tests(kind=kind):
             folder = Path(test.model_dir)

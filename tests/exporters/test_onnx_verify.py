@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphctx_onnx import export, sessions, verification, verify
+from graphctx_onnx import export, precision, schemas, sessions, trials, verification, verify
 from graphctx_onnx.compare import EXACTLY, Tolerance, difference
 from graphctx_onnx.convert import convert
 from graphctx_onnx.precision import precisions
@@ -552,6 +552,14 @@ def test_onnx_and_graphctx_must_infer_the_same(
         r"lambda/Tanh \(\S+\): graphctx infers the shape \[2\], onnx infers \[2, 3\]"
     )):  # fmt: skip
         export(program, tmp_path / "model.onnx")
+
+
+def test_lists_of_operators_name_those_of_the_table() -> None:
+    for names in (
+        precision.EXACT, precision.STEPS, precision._ROUNDING, precision._OWN_STEPS,
+        trials._PASSES, schemas.LAST_WITH_KERNEL,
+    ):  # fmt: skip
+        assert set(names) <= set(TABLE)
 
 
 def test_quantized_operators_are_not_joined(tmp_path: Path) -> None:

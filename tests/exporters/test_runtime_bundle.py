@@ -100,9 +100,9 @@ def test_a_bundle_means_what_the_model_does(
         found, new_state = bundle.step({"x": law.X}, seed=seed, context=context)
         for value, wanted in zip(found.values(), law.flat(expected), strict=True):
             assert value.dtype == wanted.dtype
-            np.testing.assert_allclose(value, wanted, rtol=1e-6, err_msg=str(context))
+            np.testing.assert_allclose(value, wanted, rtol=1e-6, atol=1e-6, err_msg=str(context))
         for name, value in new_state.items():
-            np.testing.assert_allclose(value, state[name], rtol=1e-6)
+            np.testing.assert_allclose(value, state[name], rtol=1e-6, atol=1e-6)
 
 
 def test_seeds(bundle: Bundle) -> None:

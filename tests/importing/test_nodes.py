@@ -365,11 +365,11 @@ def test_attributes_are_what_was_written() -> None:
     """0.1 is stored as float32; 1e-5 is what the operator has without it."""
     x = RANDOM.standard_normal((2, 3))
     leaky = one("LeakyRelu", {"x": x}, opset=16, alpha=0.1, dtype=TensorProto.DOUBLE)
-    np.testing.assert_array_equal(
-        gx.compile(gx.load(leaky))(x=x)["y"], np.where(x < 0, x * 0.1, x)
-    )
+    np.testing.assert_array_equal(gx.compile(gx.load(leaky))(x=x)["y"], np.where(x < 0, x * 0.1, x))
     scale = np.ones(3, np.float32)
-    norm = one("LayerNormalization", {"x": x.astype(np.float32), "s": scale}, opset=17, epsilon=1e-5)
+    norm = one(
+        "LayerNormalization", {"x": x.astype(np.float32), "s": scale}, opset=17, epsilon=1e-5
+    )
     assert "epsilon" not in str(gx.load(norm))
 
 
@@ -409,7 +409,8 @@ EITHER = helper.make_graph([node("RandomUniform", [], ["u"], shape=[2])], "eithe
 @pytest.mark.parametrize("scan", [False, True])
 @pytest.mark.parametrize("inner", [
     NORMAL,
-    [node("Dropout", ["x", "", "yes"], ["d"]), node("Einsum", ["d", "w"], ["r"], equation="ij,i->j")],
+    [node("Dropout", ["x", "", "yes"], ["d"]),
+     node("Einsum", ["d", "w"], ["r"], equation="ij,i->j")],
     [node("If", ["yes"], ["r"], then_branch=EITHER, else_branch=EITHER)],
     [node("Loop", ["two", ""], ["all"], body=helper.make_graph(
         [*NORMAL, node("Identity", ["c2"], ["again2"])], "inner",

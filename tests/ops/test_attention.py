@@ -1,17 +1,14 @@
-"""Attention, rotary embedding and the cache's write: ONNX's own node tests, views, messages."""
+"""Attention, rotary embedding and the cache's write: kernels, views, messages."""
 
 from __future__ import annotations
 
-import functools
 import importlib
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
 
 import graphctx as gx
 from graphctx import ops
@@ -21,67 +18,6 @@ from graphctx.ops.table import TABLE
 from graphctx.spec import TensorSpec
 
 module = importlib.import_module("graphctx.ops.attention")  # `ops.attention` is the function
-OPERATORS = ("Attention", "RotaryEmbedding", "TensorScatter")
-
-# -- ONNX's node tests ----------------------------------------------------------------------------
-
-
-@functools.cache
-def node_tests() -> dict[str, Any]:
-    """Name -> test of one node of these operators, as ONNX's backend suite has them."""
-    from onnx.backend.test.case import node
-
-    for name in OPERATORS:
-        importlib.import_module(f"onnx.backend.test.case.node.{name.lower()}")
-    return {
-        test.name: test
-        for test in node._NodeTestCases
-        if len(test.model.graph.node) == 1 and test.model.graph.node[0].op_type in OPERATORS
-    }
-
-
-def as_array(value: Any) -> Any:
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
-
-
-def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """Attributes as the record has them, and how many outputs there are."""
-    found = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    found = {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
-    if "softmax_precision" in found:
-        precision = helper.tensor_dtype_to_np_dtype(found["softmax_precision"])
-        found["softmax_precision"] = precision
-    if node.op_type == "Attention":
-        found["outputs"] = len(node.output)
-    return found
-
-
-def test_node_tests_of_onnx() -> None:
-    ran = 0
-    for name, test in node_tests().items():
-        if "bf16" in name:
-            continue  # NumPy has no such dtype
-        [node] = test.model.graph.node
-        for inputs, outputs in test.data_sets:
-            names = [entry.name for entry in test.model.graph.input]
-            feeds = dict(zip(names, map(as_array, inputs), strict=True))
-            operands = [feeds[n] if n else None for n in node.input]
-            made = TABLE[node.op_type](*operands, **attributes(node))
-            made = made if isinstance(made, tuple) else (made,)
-            names = [output.name for output in test.model.graph.output]
-            wanted = dict(zip(names, map(as_array, outputs), strict=True))
-            assert not any(node.output[len(made) :]), name
-            for output, found in zip(node.output, made, strict=False):
-                if output:
-                    expected = wanted[output]
-                    assert found.dtype == expected.dtype, name
-                    atol = 1e-6 if found.dtype == np.float32 else 5e-3
-                    np.testing.assert_allclose(
-                        found, expected, rtol=test.rtol, atol=atol, err_msg=name
-                    )
-            ran += 1
-    assert ran >= 94
-
 
 # -- the kernel -----------------------------------------------------------------------------------
 

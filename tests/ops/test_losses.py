@@ -1,4 +1,4 @@
-"""Losses of classifiers: ONNX's own tests, their definition, programs, errors."""
+"""Losses of classifiers: their definition, programs, errors."""
 
 from __future__ import annotations
 
@@ -13,23 +13,7 @@ from graphctx.errors import DTypeError, ShapeError
 from tests.ops.agreement import agree
 from tests.ops.build import random
 from tests.ops.cases_losses import labels
-from tests.ops.node_tests import node_tests
 from tests.ops.recording import record
-
-NODE_TESTS = node_tests(
-    NegativeLogLikelihoodLoss="negativeloglikelihoodloss",
-    SoftmaxCrossEntropyLoss="softmax_cross_entropy_loss",
-)
-
-
-def test_all_of_them_are_found() -> None:
-    assert len(NODE_TESTS) == 52
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    NODE_TESTS[name].check()
-
 
 SCORES, LABELS, WEIGHTS = random((4, 5), "float64"), labels(4), random((5,), "float64", 1, 0.5, 2)
 

@@ -1,4 +1,4 @@
-"""ONNX's operators of classical machine learning: fitted models of scikit-learn, node tests."""
+"""ONNX's operators of classical machine learning: fitted models of scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,24 +16,11 @@ from graphctx.errors import DTypeError, ExportError, GraphctxError, ShapeError
 from graphctx.ops.trees import Trees
 from graphctx.passes import check
 from tests.ops import cases_ml
-from tests.ops.node_programs import NodeTest, node_tests
 
 F = np.float32
 X, Y = load_iris(return_X_y=True)
 X = X.astype(F)
 NAMES = np.array(["setosa", "versicolor", "virginica"])
-MODULES = ("array_feature_extractor", "binarizer", "label_encoder", "tree_ensemble")
-NODE_TESTS = node_tests(*(f"ai_onnx_ml.{name}" for name in MODULES))
-
-
-def test_all_node_tests_are_found() -> None:
-    assert len(NODE_TESTS) == 8
-
-
-@pytest.mark.parametrize("test", NODE_TESTS.values(), ids=NODE_TESTS)
-def test_onnx_node_test(test: NodeTest) -> None:
-    test.check(test.run())
-    test.check(test.run_program())
 
 
 # -- models of scikit-learn -----------------------------------------------------------------------

@@ -13,7 +13,6 @@ from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.table import TABLE
 from tests.ops.agreement import agree
 from tests.ops.build import random
-from tests.ops.node_tests import node_tests
 from tests.ops.recording import record
 
 SHAPES = [(2, 8, 3, 5), (2, 8, 17, 18), (5, 8, 64, 65), (9, 8, 200, 201)]
@@ -62,21 +61,6 @@ def test_every_size(shape: Any, channels_last: bool) -> None:
     softmax /= softmax.sum(-1, keepdims=True)
     np.testing.assert_allclose(ops.softmax(x), softmax, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(ops.log_softmax(x), np.log(softmax), rtol=1e-4, atol=1e-5)
-
-
-NODE_TESTS = node_tests(
-    LRN="lrn", LayerNormalization="layernormalization",
-    MeanVarianceNormalization="meanvariancenormalization", RMSNormalization="rmsnormalization",
-)  # fmt: skip
-
-
-def test_all_of_onnxs_tests_are_found() -> None:
-    assert len(NODE_TESTS) == 41
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    NODE_TESTS[name].check()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,5 +1,6 @@
 """NumPy's own functions and array methods on symbolic tensors mean what they mean on arrays."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -375,3 +376,45 @@ def test_every_refusal_is_located(function: Any) -> None:
         function = lambda x: np.allclose(x, x)  # noqa: E731
     with pytest.raises(TraceError, match=r"^refused: np\.\S+ .*cannot be recorded"):
         gx.trace(Refused(function), TensorSpec(("n", 3), "float32"))
+
+
+def numpys(name: str) -> Any:
+    """NumPy's function of this name."""
+    return getattr(np, name, None) or getattr(np.linalg, name, None)
+
+
+HOMONYMS = {"cond", "identity", "resize"}  # other things in NumPy, where none of them is dispatched
+IN_NUMPY = [
+    name
+    for name in ops.__all__
+    if callable(getattr(ops, name)) and not isinstance(getattr(ops, name), type)
+    if callable(numpys(name)) and numpys(name) is not getattr(ops, name) and name not in HOMONYMS
+]
+
+
+def test_most_names_are_numpys() -> None:
+    assert len(IN_NUMPY) > 120
+
+
+@pytest.mark.parametrize("name", IN_NUMPY)
+def test_names_of_numpy_take_its_operands_in_its_order(name: str) -> None:
+    ours, function = inspect.signature(getattr(ops, name)).parameters, numpys(name)
+    plain = [p for p in ours.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if isinstance(function, np.ufunc):
+        assert sum(p.default is p.empty for p in plain) == function.nin
+        return
+    theirs = [
+        p for p in inspect.signature(function).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]  # fmt: skip
+    assert len(plain) >= sum(p.default is p.empty for p in theirs)
+    names, others = [p.name for p in plain], [p.name for p in theirs]
+    assert [n for n in names if n in others] == [n for n in others if n in names]
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [(lambda x: np.resize(x, (3, 4)), "resize"), (np.linalg.cond, "cond")]
+)
+def test_names_that_mean_something_else_in_numpy_are_refused(function: Any, name: str) -> None:
+    with pytest.raises(TraceError, match=rf"{name} cannot be recorded .*; compute it with"):
+        record(function, X)

@@ -19,30 +19,6 @@ from tests.ops import onnxruntime_node
 from tests.ops.agreement import Function, agree
 from tests.ops.build import random
 from tests.ops.case import Case
-from tests.ops.node_tests import node_tests
-
-# Those of poolings compute what they expect for many seconds; ours are compared with onnxruntime.
-NODE_TESTS = node_tests(
-    CenterCropPad="center_crop_pad", Col2Im="col2im", Det="det", MaxUnpool="maxunpool"
-)
-
-# Indices of ONNX's test count elements of a smaller image than the one that is asked for. By ONNX's
-# text they count those of the result, as in onnxruntime (github.com/onnx/onnx/issues/5398).
-OF_ANOTHER_IMAGE = "test_maxunpool_export_with_output_shape"
-
-
-def test_all_of_them_are_found() -> None:
-    assert len(NODE_TESTS) == 15
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    if name == OF_ANOTHER_IMAGE:
-        with pytest.raises(AssertionError):
-            NODE_TESTS[name].check()
-        return
-    NODE_TESTS[name].check()
-
 
 # -- against onnxruntime --------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""RNN, LSTM and GRU: ONNX's own node tests, the public functions, what they refuse."""
+"""RNN, LSTM and GRU: the public functions, what they refuse."""
 
 from __future__ import annotations
 
@@ -11,21 +11,8 @@ import graphctx as gx
 from graphctx import ops
 from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.table import TABLE
-from tests.ops.node_tests import node_tests
 
 F = np.float32
-
-
-NODE_TESTS = node_tests(RNN="rnn", LSTM="lstm", GRU="gru")
-
-
-def test_all_of_them_are_found() -> None:
-    assert len(NODE_TESTS) == 18
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    NODE_TESTS[name].check()
 
 
 def operands(gates: int, directions: int = 1, batch: int = 2) -> list[Any]:

@@ -1,8 +1,7 @@
-"""Resize: against onnxruntime on random attributes, onnx's own cases, and the public function."""
+"""Resize: against onnxruntime on random attributes, and the public function."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from onnx.backend.test.case import node as onnx_cases
 
 import graphctx as gx
 from graphctx import Layer, ops
@@ -69,43 +67,6 @@ def test_equal_to_onnxruntime(
         np.testing.assert_allclose(y, expected, rtol=5e-5, atol=5e-5)
     else:
         np.testing.assert_array_equal(y, expected)
-
-
-def onnx_resize_cases() -> list[Any]:
-    # Collecting all of onnx's cases takes seconds; importing a module lists those in it.
-    importlib.import_module("onnx.backend.test.case.node.resize")
-    return [c for c in onnx_cases._NodeTestCases if c.name.startswith("test_resize")]
-
-
-# The specification divides by the length of the result; what onnx computes for its cases, by the
-# length before it is cut down to a whole number. onnxruntime does the former.
-OF_ANOTHER_LENGTH = {
-    "test_resize_downsample_scales_linear_align_corners",
-    "test_resize_downsample_scales_cubic_align_corners",
-}
-
-
-@pytest.mark.parametrize("case", onnx_resize_cases(), ids=lambda case: case.name)
-def test_conformance(case: Any) -> None:
-    [node] = case.model.graph.node
-    [(inputs, [expected])] = case.data_sets
-    if case.name in OF_ANOTHER_LENGTH:
-        names = [name for name in node.input if name]
-        feeds = dict(zip(names, inputs, strict=True))
-        [expected] = onnxruntime_node.run_model(case.model, feeds)
-    given = iter(inputs)
-    operands = [next(given) if name else None for name in node.input]
-    attrs = {a.name: onnx_value(a) for a in node.attribute}
-    y = TABLE["Resize"].kernel(*operands, **attrs)
-    assert y.dtype == expected.dtype
-    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
-
-
-def onnx_value(attribute: Any) -> Any:
-    from onnx import helper
-
-    value = helper.get_attribute_value(attribute)
-    return value.decode() if isinstance(value, bytes) else value
 
 
 # -- the function ---------------------------------------------------------------------------------

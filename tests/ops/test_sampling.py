@@ -1,4 +1,4 @@
-"""Grids, regions of interest and deformable kernels: ONNX's own tests, onnxruntime, errors."""
+"""Grids, regions of interest and deformable kernels: onnxruntime, definitions, errors."""
 
 from __future__ import annotations
 
@@ -18,21 +18,6 @@ from tests.ops.agreement import agree
 from tests.ops.build import random
 from tests.ops.case import Case
 from tests.ops.cases_sampling import BOXES, FEATURES, IMAGES, ROI
-from tests.ops.node_tests import node_tests
-
-NODE_TESTS = node_tests(
-    AffineGrid="affinegrid", DeformConv="deformconv", GridSample="gridsample", RoiAlign="roialign"
-)
-
-
-def test_all_of_them_are_found() -> None:
-    assert len(NODE_TESTS) == 29
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    NODE_TESTS[name].check()
-
 
 # -- against onnxruntime --------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Operators that search: ONNX's own node tests, programs, files, what is refused."""
+"""Operators that search: programs, files, what is refused."""
 
 from __future__ import annotations
 
@@ -12,22 +12,6 @@ import graphctx as gx
 from graphctx import TensorSpec, ops
 from graphctx.errors import DTypeError, GraphctxError, ShapeError
 from graphctx.ops.selection import nonzero_op, unique_op
-from tests.ops.node_programs import NodeTest, node_tests
-
-MODULES = ("nonzero", "unique", "compress", "nonmaxsuppression", "reversesequence", "onehot")
-NODE_TESTS = node_tests(*MODULES)
-
-
-def test_all_node_tests_are_found() -> None:
-    assert len(NODE_TESTS) == 32
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    test: NodeTest = NODE_TESTS[name]
-    test.check(test.run())
-    if test.node.op_type != "OneHot":  # its depth, the size of the result, is no input
-        test.check(test.run_program())
 
 
 class Chosen(gx.Layer):

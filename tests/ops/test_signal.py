@@ -1,4 +1,4 @@
-"""Windows, Fourier transforms, mel spectra: ONNX's own tests, the public functions, errors."""
+"""Windows, Fourier transforms, mel spectra: NumPy's, the public functions, errors."""
 
 from __future__ import annotations
 
@@ -13,22 +13,7 @@ from graphctx.errors import DTypeError, ShapeError
 from graphctx.ops.table import TABLE
 from tests.ops.agreement import agree
 from tests.ops.build import random
-from tests.ops.node_tests import node_tests
 from tests.ops.recording import record
-
-NODE_TESTS = node_tests(
-    BlackmanWindow="blackmanwindow", HammingWindow="hammingwindow", HannWindow="hannwindow",
-    DFT="dft", STFT="stft", MelWeightMatrix="melweightmatrix",
-)  # fmt: skip
-
-
-def test_all_of_them_are_found() -> None:
-    assert len(NODE_TESTS) == 14
-
-
-@pytest.mark.parametrize("name", NODE_TESTS)
-def test_onnx_node_test(name: str) -> None:
-    NODE_TESTS[name].check()
 
 
 def test_windows_are_numpys() -> None:

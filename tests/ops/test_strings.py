@@ -1,4 +1,4 @@
-"""Strings: ONNX's own node tests, RE2's syntax, what comes in as bytes, what is refused."""
+"""Strings: RE2's syntax, what comes in as bytes, what is refused."""
 
 from __future__ import annotations
 
@@ -16,24 +16,10 @@ from graphctx.ops.regex import compiled
 from graphctx.ops.table import TABLE
 from tests.ops import cases_strings, onnxruntime_node
 from tests.ops.case import Case
-from tests.ops.node_programs import NodeTest, node_tests
-
-NODE_TESTS = node_tests("string_concat", "string_split", "stringnormalizer", "regex_full_match",
-                        "tfidfvectorizer")  # fmt: skip
 
 
 def text(*items: Any) -> np.ndarray:
     return np.array(items, object)
-
-
-def test_all_node_tests_are_found() -> None:
-    assert len(NODE_TESTS) == 27
-
-
-@pytest.mark.parametrize("test", NODE_TESTS.values(), ids=NODE_TESTS)
-def test_onnx_node_test(test: NodeTest) -> None:
-    test.check(test.run())
-    test.check(test.run_program())
 
 
 # -- regular expressions --------------------------------------------------------------------------

@@ -32,7 +32,6 @@ OPEN = ("ServerLive", "ServerReady")
 OVERHEAD = 1 << 16
 """Bytes of a message beside its tensors."""
 
-_Request = message("ModelInferRequest")
 _Response = message("ModelInferResponse")
 _Metadata = message("ModelMetadataResponse")
 _Index = message("RepositoryIndexResponse")
