@@ -494,7 +494,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     if isinstance(value, str) and (value in EXTENDED or value in _EXTENDED_NAMES):
         return _extended_dtype(_EXTENDED_NAMES.get(value, value))
     try:
-        dtype = np.dtype(value)
+        dtype = np.dtype(object if isinstance(value, str) and value == "string" else value)
     except (TypeError, ValueError) as error:
         raise DTypeError(f"{value!r} is not a dtype: {error}") from None
     if dtype.kind in "OUT":

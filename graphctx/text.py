@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from graphctx.builder import constant_key
 from graphctx.context import value_text
 from graphctx.graph import Branch, CallGraph, Node, Outcome, Raises, Value, live_nodes
 from graphctx.spec import ContainerType, Dim, TensorSpec, dtype_name, is_extended
+
+_UNKNOWN = re.compile(r"\?[0-9]+")
 
 
 def graph_text(graph: CallGraph) -> str:
@@ -94,8 +97,9 @@ def _body_rows(
             return ids[node] if len(node.outputs) == 1 else f"{ids[node]}.{value.index}"
         return names[value] if value in names else leaf_text(node)
 
-    given = ", ".join(f"{names[v]}: {v.spec}"
-                      for v in body.inputs[:own])  # fmt: skip
+    given = ", ".join(f"{names[v]}: {v.spec}" for v in body.inputs[:own])
+    unknown: dict[str, str] = {}  # whose own numbers differ every time
+    given = _UNKNOWN.sub(lambda m: unknown.setdefault(m[0], f"?{len(unknown) + 1}"), given)
     rows = [(f"  {name}({given}):" if given else f"  {name}:", "")]
     rows += [(f"    {text}", path) for text, path in _rows(body.graph.nodes, ids, ref)]
     return [*rows, (f"    return {', '.join(map(ref, body.outputs))}", "")]

@@ -9,6 +9,7 @@ Properties of the model (`onnx.ModelProto.metadata_props`; in onnxruntime
 | `graphctx.model` | name of the root layer |
 | `graphctx.assignment` | JSON: context argument -> value; null: left to each layer's default |
 | `graphctx.signature` | JSON: inputs, seed, context, outputs and state, with dtypes and shapes |
+| `graphctx.unproven` | JSON: names of sizes that may be equal; there only where such are |
 
 What a program was loaded with, it is written with: the properties of that file, and its
 description as the doc string of the graph.
@@ -36,14 +37,16 @@ from graphctx.context import UNSET
 from graphctx.errors import ExportError
 from graphctx.export import as_path
 from graphctx.graph import CallGraph, Node
-from graphctx.spec import Dim, DimLike, TensorSpec, dtype_name
+from graphctx.spec import Dim, DimLike, TensorSpec, Unproven, dtype_name
 from graphctx_onnx.names import sentence
 from graphctx_onnx.runtime_context import Encoding
+from graphctx_onnx.trials import symbols_of
 
 VERSION = "graphctx.version"
 MODEL = "graphctx.model"
 ASSIGNMENT = "graphctx.assignment"
 SIGNATURE = "graphctx.signature"
+UNPROVEN = "graphctx.unproven"
 PATH = "graphctx.path"
 SOURCE = "graphctx.source"
 OWN = "graphctx."
@@ -187,6 +190,7 @@ def _plain(value: Any) -> Any:
 def annotate(model: ModelProto, graph: CallGraph, signature: Signature) -> None:
     """Write the properties of the model, its producer and its documentation."""
     assignment = json.dumps(assignment_json(graph.bound), ensure_ascii=False)
+    unproven = [name for name in symbols_of(graph) if isinstance(name, Unproven)]
     model.producer_name = "graphctx"
     model.producer_version = graphctx.__version__
     for key, value in (
@@ -194,6 +198,7 @@ def annotate(model: ModelProto, graph: CallGraph, signature: Signature) -> None:
         (MODEL, graph.name),
         (ASSIGNMENT, assignment),
         (SIGNATURE, json.dumps(signature.as_json(), ensure_ascii=False)),
+        *([(UNPROVEN, json.dumps(unproven, ensure_ascii=False))] if unproven else []),
         *((key, text) for key, text in graph.metadata.items() if key != DOCUMENTATION),
     ):
         model.metadata_props.add(key=key, value=_encodable(value))

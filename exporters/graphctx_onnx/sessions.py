@@ -39,8 +39,16 @@ class RefusedError(ExportError):
 _SILENT = 4  # only fatal errors; all others are raised as well
 
 
-def open_session(path: str | os.PathLike[str], level: str) -> onnxruntime.InferenceSession:
+def open_session(
+    path: str | os.PathLike[str], level: str, *, join_quantized: bool = True
+) -> onnxruntime.InferenceSession:
     """Load a model.
+
+    Args:
+        path: of the file.
+        level: of optimization.
+        join_quantized: whether the optimizer may make one operator on integers of a float operator
+            between QuantizeLinear and DequantizeLinear, which rounds otherwise.
 
     Raises:
         RefusedError: gives onnxruntime's message, the node, and what to do.
@@ -49,6 +57,8 @@ def open_session(path: str | os.PathLike[str], level: str) -> onnxruntime.Infere
     options.graph_optimization_level = LEVELS[level]
     options.log_severity_level = _SILENT
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not join_quantized:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(
             os.fspath(path), options, providers=["CPUExecutionProvider"]

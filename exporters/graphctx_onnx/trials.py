@@ -22,6 +22,7 @@ from graphctx.spec import (
     Dim,
     DimLike,
     OptionalType,
+    Unproven,
     dtype_name,
     evaluate,
     is_extended,
@@ -105,6 +106,7 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
     """The sizes and multiples of them, as far as no dimension in the graph gets below 1.
 
     Only symbols that make some dimension too small are multiplied while there are any; then all.
+    Sizes that a file names as it likes may have to be equal: they are made equal, too.
     """
     if set(sizes) <= set(fixed):
         yield sizes
@@ -116,18 +118,47 @@ def larger(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator
         for dim in value.shape
         if isinstance(dim, Dim) and not dim.is_unknown
     }
-    grown = dict(sizes)
-    for multiple in MULTIPLES:
-        short = [dim for dim in dims if dim.evaluate(grown) < 1]
-        for name in set().union(*(dim.symbols for dim in short)) - set(fixed):
-            grown[name] = sizes[name] * multiple
+    starts = []
+    for start in (sizes, *_made_equal(sizes, graph, fixed)):
+        grown = dict(start)
+        for multiple in MULTIPLES:
+            short = [dim for dim in dims if dim.evaluate(grown) < 1]
+            for name in set().union(*(dim.symbols for dim in short)) - set(fixed):
+                grown[name] = start[name] * multiple
+        starts.append(grown)
     seen = set()
     for multiple in MULTIPLES:
-        candidate = {n: s if n in fixed else s * multiple for n, s in grown.items()}
-        key = tuple(candidate.values())
-        if key not in seen and all(dim.evaluate(candidate) >= 1 for dim in dims):
-            seen.add(key)
-            yield candidate
+        for grown in starts:
+            candidate = {n: s if n in fixed else s * multiple for n, s in grown.items()}
+            key = tuple(candidate.values())
+            if key not in seen and all(dim.evaluate(candidate) >= 1 for dim in dims):
+                seen.add(key)
+                yield candidate
+
+
+def _made_equal(sizes: Sizes, graph: CallGraph, fixed: Mapping[str, Any]) -> Iterator[Sizes]:
+    """The sizes with unproven ones of the same axis alike, as of batches; then all unproven ones.
+
+    Args:
+        sizes: symbol -> size.
+        graph: of the program.
+        fixed: symbols that stay as they are.
+    """
+    axes: dict[str, int] = {}
+    for value in graph.inputs:
+        for axis, dim in enumerate(value.shape):
+            for name in dim.symbols if isinstance(dim, Dim) else ():
+                if isinstance(name, Unproven):
+                    axes.setdefault(name, axis)
+    for groups in (axes, dict.fromkeys(axes, 0)):
+        first: dict[int, int] = {}
+        for name, axis in groups.items():
+            if name in fixed:
+                first[axis] = sizes[name]
+        for name, axis in groups.items():
+            first.setdefault(axis, sizes[name])
+        equal = {name: first[axis] for name, axis in groups.items() if name not in fixed}
+        yield {**sizes, **equal}
 
 
 # -- context --------------------------------------------------------------------------------------

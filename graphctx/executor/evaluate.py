@@ -47,7 +47,7 @@ class Evaluator:
                     self._unknown.add(top)
                 else:
                     self.values[top] = np.asarray(given, top.dtype)
-            elif node.kind in ("input", "weight") or len(node.outputs) != 1:
+            elif node.kind in ("input", "weight"):
                 self._unknown.add(top)
             elif node.kind == "select":
                 selector = node.operands[0]
@@ -85,12 +85,14 @@ class Evaluator:
         return value in self.values or value in self._unknown or value in self._unset
 
     def _run(self, value: Value) -> None:
-        operands = [None if v is None else self.values[v] for v in value.node.operands]
+        node = value.node
+        operands = [None if v is None else self.values[v] for v in node.operands]
         try:
             with np.errstate(all="ignore"):
-                self.values[value] = run_op(value.node, operands)[0]
+                results = run_op(node, operands)
+            self.values.update(zip(node.outputs, results, strict=True))
         except Exception:
-            self._unknown.add(value)  # left for the run, which will say what is wrong
+            self._unknown.update(node.outputs)  # left for the run, which will say what is wrong
 
     def case(self, selector: Value) -> Any:
         """The value a selector has, `OPEN` where it is open, `_ANY` where none matters."""

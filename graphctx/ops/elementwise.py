@@ -271,12 +271,8 @@ def _inline_pow(node: Node) -> str | None:
 def pow_op(x: Any, y: Any) -> Any:
     """Power, of the dtype of the base."""
     if kind_of(x.dtype) == "f":
-        if y.size == 1 and y.ndim <= x.ndim:
-            exponent = y.item()
-            if exponent == 2:
-                return np.square(x)
-            if exponent == 3:
-                return x * x * x
+        if y.size == 1 and y.ndim <= x.ndim and y.item() == 2:
+            return np.square(x)
         return np.power(x, y).astype(x.dtype, copy=False)
     if kind_of(y.dtype) == "f" or (y.size and y.min() < 0):
         return np.power(x.astype(np.float64), y).astype(x.dtype)

@@ -496,9 +496,13 @@ def _eager_var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: 
 def var(x: Any, axis: Any = None, keepdims: bool = False, *, correction: float = 0) -> Any:
     """Mean squared deviation from the mean, over axes.
 
-    `correction=1` divides by one less than the number of elements.
+    `correction=1` divides by one less than the number of elements. Of 16 bits it is computed in
+    float32.
     """
     x = symbolic_float(x)
+    if is_half(x.dtype):
+        wide = astype(x, np.float32)
+        return astype(var(wide, axis, keepdims, correction=correction), x.dtype)
     squares = square(subtract(x, mean(x, axis, keepdims=True)))
     if not correction:
         return _reduce(reduce_mean_op, squares, axis, keepdims)

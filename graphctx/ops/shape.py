@@ -578,10 +578,10 @@ def expand_op(input: Any, shape: Any) -> Any:
 
 
 def broadcasts_to(shape: Shape, target: Sequence[Any]) -> bool:
-    """Whether a shape provably broadcasts to another one."""
+    """Whether a shape broadcasts to another one, or may as a size is not proven."""
     missing = len(target) - len(shape)
     return missing >= 0 and all(
-        same_dim(a, b) or same_dim(a, 1) for a, b in zip(shape, target[missing:], strict=True)
+        may_be_same(a, b) or same_dim(a, 1) for a, b in zip(shape, target[missing:], strict=True)
     )
 
 

@@ -248,6 +248,12 @@ def cast_to_same(node: Node, operands: Operands, builder: Builder) -> Value | No
     return operands[0] if operands[0].dtype == node.outputs[0].dtype else None
 
 
+@rule("CastLike")
+def cast_like(node: Node, operands: Operands, builder: Builder) -> Value | None:
+    """`CastLike(x, y) -> Cast(x, to=y.dtype)`, which does not need y."""
+    return new(node, builder, "Cast", operands[:1], to=node.outputs[0].dtype, **node.attrs)
+
+
 @rule("Cast")
 def cast_of_cast(node: Node, operands: Operands, builder: Builder) -> Value | None:
     """`Cast(Cast(x, to=a), to=b) -> Cast(x, to=b)` where a holds every value of x exactly."""

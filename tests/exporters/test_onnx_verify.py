@@ -430,9 +430,9 @@ def test_an_optimizer_that_changes_the_result(
     opened: list[str] = []
     open_session, run = verification.open_session, verification.run
 
-    def remember(path: Any, level: str) -> Any:
+    def remember(path: Any, level: str, **options: Any) -> Any:
         opened.append(level)
-        return open_session(path, level)
+        return open_session(path, level, **options)
 
     def change(*args: Any) -> Any:
         results = run(*args)
@@ -560,3 +560,22 @@ def test_lists_of_operators_name_those_of_the_table() -> None:
         trials._PASSES, schemas.LAST_WITH_KERNEL,
     ):  # fmt: skip
         assert set(names) <= set(TABLE)
+
+
+def test_quantized_operators_are_not_joined(tmp_path: Path) -> None:
+    """What onnxruntime computes with integers is rounded otherwise, by whole steps at times."""
+    rng = np.random.default_rng(0)
+    kernel = gx.Variable(rng.integers(-127, 128, (64, 64)).astype(np.int8))
+    step, zero = np.float32(0.05), np.asarray(10, np.uint8)
+
+    def quantized(x: Any) -> Any:
+        for _ in range(6):
+            x = ops.dequantize_linear(ops.quantize_linear(x, step, zero), step, zero)
+            x = ops.softmax(ops.matmul(x, ops.dequantize_linear(kernel, np.float32(0.002)))) * 10
+        return ops.dequantize_linear(ops.quantize_linear(x, step, zero), step, zero)
+
+    program = models.program(quantized, TensorSpec(("batch", 64), name="x"))
+    report = export(program, tmp_path / "model.onnx").report
+    assert report is not None
+    assert all(row.difference.problem == "" for row in report.rows)
+    assert "joins operators and DequantizeLinear" in report.notes[-1]

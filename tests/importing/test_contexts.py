@@ -313,3 +313,37 @@ def test_branches_that_cannot_be_merged() -> None:
     graph = gx.load(stored, inputs={"flat": np.asarray(True)})
     assert [value.node.name for value in graph.inputs] == ["x"]
     np.testing.assert_array_equal(gx.compile(graph)(X)["y"], X)
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_condition_that_is_one_of_several_results(flag: bool, tmp_path: Path) -> None:
+    """Of a Loop and of a TopK that context alone decides, nothing and no choice is left."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c_out"]),
+         helper.make_node("Identity", ["flag"], ["s_out"]),
+         helper.make_node("Cast", ["flag"], ["row"], to=INT64)],
+        "body", [info("i", (), INT64), info("c", (), BOOL), info("s", (), BOOL)],
+        [info("c_out", (), BOOL), info("s_out", (), BOOL), info("row", (), INT64)],
+    )  # fmt: skip
+    arms = [
+        helper.make_graph([helper.make_node(op, ["x"], [f"{op}_y"])], op, [],
+                          [info(f"{op}_y", None)])
+        for op in ("Exp", "Neg")
+    ]  # fmt: skip
+    nodes = [
+        helper.make_node("Loop", ["three", "", "flag"], ["last", "rows"], body=body),
+        helper.make_node("TopK", ["rows", "one"], ["most", "where"]),
+        helper.make_node("Cast", ["most"], ["any"], to=BOOL),
+        helper.make_node("And", ["any", "last"], ["both"]),
+        helper.make_node("If", ["both"], ["y"], then_branch=arms[0], else_branch=arms[1]),
+    ]
+    stored = model(
+        nodes, [info("x", (2,)), info("flag", (), BOOL)], [info("y", None)],
+        {"three": np.asarray(3), "one": np.asarray([1])},
+    )  # fmt: skip
+    program = gx.compile(gx.load(stored, contexts={"flag": bool}), flag=flag)
+    assert [n.name for n in program.graph.nodes if n.kind != "input"] == ["Exp" if flag else "Neg"]
+    x = np.float32([1, -2])
+    wanted = run(stored, {"x": x, "flag": np.asarray(flag)})["y"]
+    np.testing.assert_allclose(program(x)["y"], wanted, rtol=1e-6)
+    gx.export(program, tmp_path / "model.onnx")

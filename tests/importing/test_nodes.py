@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -324,3 +325,124 @@ def test_an_empty_tensor() -> None:
     stored = model([node("Concat", ["x", "nothing"], ["y"], axis=0)], [info("x", ("n",))],
                    [info("y", None)], {"nothing": np.zeros(0, np.float32)})  # fmt: skip
     agrees(stored, x=np.float32([1, 2]))
+
+
+# -- what exporters write --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [2, "n"])
+def test_angles_of_one_sample_serve_all(batch: Any, tmp_path: Path) -> None:
+    stored = model(
+        [node("RotaryEmbedding", ["x", "cos", "sin"], ["y"])], [info("x", (batch, 3, 5, 4))],
+        [info("y", None)],
+        {name: RANDOM.standard_normal((1, 5, 2)).astype(np.float32) for name in ("cos", "sin")},
+    )  # fmt: skip
+    x = RANDOM.standard_normal((2, 3, 5, 4)).astype(np.float32)
+    program = gx.compile(gx.load(stored))
+    rows = [program(x=x)["y"]]
+    gx.export(program, tmp_path / "model.onnx")
+    for initializer in stored.graph.initializer:
+        array = np.repeat(numpy_helper.to_array(initializer), 2, axis=0)
+        initializer.CopyFrom(numpy_helper.from_array(array, initializer.name))
+    rows.append(run(stored, {"x": x})["y"])
+    np.testing.assert_allclose(*rows, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_cubes_of_files_are_products(dtype: str) -> None:
+    three = np.array(3, dtype)
+    stored = one("Pow", {"x": np.ones((2, 3), dtype), "e": three}, opset=15, constant=("e",),
+                 dtype=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))  # fmt: skip
+    graph = gx.load(stored)
+    products = ["Mul", "Mul"] if dtype != "float16" else ["Pow"]
+    assert [entry.name for entry in graph.nodes if entry.kind == "op"] == products
+    x = RANDOM.standard_normal((2, 3)).astype(dtype)
+    found = gx.compile(graph)(x=x)["y"]
+    np.testing.assert_array_equal(found, x * x * x if products[0] == "Mul" else np.power(x, 3))
+
+
+def test_attributes_are_what_was_written() -> None:
+    """0.1 is stored as float32; 1e-5 is what the operator has without it."""
+    x = RANDOM.standard_normal((2, 3))
+    leaky = one("LeakyRelu", {"x": x}, opset=16, alpha=0.1, dtype=TensorProto.DOUBLE)
+    np.testing.assert_array_equal(gx.compile(gx.load(leaky))(x=x)["y"], np.where(x < 0, x * 0.1, x))
+    scale = np.ones(3, np.float32)
+    norm = one(
+        "LayerNormalization", {"x": x.astype(np.float32), "s": scale}, opset=17, epsilon=1e-5
+    )
+    assert "epsilon" not in str(gx.load(norm))
+
+
+@pytest.mark.parametrize("op", ["LayerNormalization", "RMSNormalization"])
+def test_a_scale_of_a_size_that_is_not_proven(op: str) -> None:
+    stored = model([node(op, ["x", "s"], ["y"])], [info("x", (2, "n"))], [info("y", None)],
+                   {"s": np.float32([1, 2, 3])})  # fmt: skip
+    agrees(stored, x=RANDOM.standard_normal((2, 3)).astype(np.float32))
+    with pytest.raises(gx.InputError, match="refuses these inputs"):
+        gx.compile(gx.load(stored))(x=np.ones((2, 1), np.float32))
+
+
+# -- random numbers in loops -----------------------------------------------------------------------
+
+
+def drawing(inner: list[Any], *, scan: bool = False, opset: int = 21) -> ModelProto:
+    """Five iterations of a body that makes `r`; the rows are stacked."""
+    if scan:
+        body = helper.make_graph(inner, "body", [info("row", (2,))], [info("r", None)])
+        loop = node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1, scan_input_directions=[1])
+    else:
+        inner = [*inner, node("Identity", ["c"], ["again"])]
+        body = helper.make_graph(
+            inner, "body", [info("i", (), INT64), info("c", (), BOOL)],
+            [info("again", (), BOOL), info("r", None)],
+        )  # fmt: skip
+        loop = node("Loop", ["five", ""], ["y"], body=body)
+    stored = {} if scan else {"five": np.asarray(5)}
+    return model([loop], [info("x", (5, 2))], [info("y", None)], stored, opset=opset)
+
+
+NORMAL = [node("RandomNormal", [], ["r"], shape=[2])]
+EITHER = helper.make_graph([node("RandomUniform", [], ["u"], shape=[2])], "either", [],
+                           [info("u", None)])  # fmt: skip
+
+
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("inner", [
+    NORMAL,
+    [node("Dropout", ["x", "", "yes"], ["d"]),
+     node("Einsum", ["d", "w"], ["r"], equation="ij,i->j")],
+    [node("If", ["yes"], ["r"], then_branch=EITHER, else_branch=EITHER)],
+    [node("Loop", ["two", ""], ["all"], body=helper.make_graph(
+        [*NORMAL, node("Identity", ["c2"], ["again2"])], "inner",
+        [info("i2", (), INT64), info("c2", (), BOOL)],
+        [info("again2", (), BOOL), info("r", None)],
+    )), node("Reshape", ["all", "flat"], ["r"])],
+], ids=["normal", "dropout", "if", "loop"])  # fmt: skip
+def test_every_iteration_draws_numbers_of_its_own(scan: bool, inner: list[Any]) -> None:
+    stored = drawing([
+        node("Constant", [], ["yes"], value=numpy_helper.from_array(np.asarray(True))),
+        node("Constant", [], ["w"], value_floats=[1.0, 2.0, 4.0, 8.0, 16.0]),
+        node("Constant", [], ["flat"], value_ints=[-1]),
+        node("Constant", [], ["two"], value_int=2),
+        *inner,
+    ], scan=scan)  # fmt: skip
+    graph = check(gx.load(stored))
+    x = np.ones((5, 2), np.float32)
+    found = gx.compile(graph)(x=x, seed=3)["y"]
+    assert len(np.unique(found, axis=0)) == 5
+    rows = found.reshape(-1, 2)
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    np.testing.assert_array_equal(gx.compile(graph)(x=x, seed=3)["y"], found)
+    assert (gx.compile(graph)(x=x, seed=4)["y"] != found).any()
+
+
+@pytest.mark.parametrize("opset", [9, 21])
+def test_a_scan_that_draws_scans_what_it_did(opset: int) -> None:
+    zero = numpy_helper.from_array(np.float32(0))
+    inner = [
+        node("Constant", [], ["zero"], value=zero), node("RandomUniformLike", ["row"], ["u"]),
+        node("Mul", ["u", "zero"], ["z"]), node("Add", ["row", "z"], ["r"]),
+    ]  # fmt: skip
+    x = np.arange(10, dtype=np.float32).reshape(5, 2)
+    program = gx.compile(gx.load(drawing(inner, scan=True, opset=opset)))
+    np.testing.assert_array_equal(program(x=x, seed=1)["y"], x[::-1])

@@ -10,7 +10,7 @@ import pytest
 from graphctx_onnx.convert import convert
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
-from onnx import ModelProto
+from onnx import ModelProto, helper
 
 import graphctx as gx
 from graphctx import Context, Layer, TensorSpec, nn, ops
@@ -255,3 +255,25 @@ def test_a_file_that_another_tool_changed_is_any_file(tmp_path: Path) -> None:
     assert [node.path for node in graph.nodes if node.name == "Relu"] == [
         "net/net/first", "net/net/second",
     ]  # fmt: skip
+
+
+def test_sizes_that_a_file_names_may_still_be_equal(tmp_path: Path) -> None:
+    """Of `n` and `m` of another tool's file it is not known that they differ, later neither."""
+    stored = helper.make_graph(
+        [helper.make_node("Add", ["x", "y"], ["o"])], "net",
+        [helper.make_tensor_value_info("x", 1, ["n", "k"]),
+         helper.make_tensor_value_info("y", 1, ["m", "k"])],
+        [helper.make_tensor_value_info("o", 1, None)],
+    )  # fmt: skip
+    opset = helper.make_opsetid("", 21)
+    program = gx.compile(gx.load(helper.make_model(stored, opset_imports=[opset], ir_version=10)))
+    path = tmp_path / "net.onnx"
+    report = gx.export(program, path).report
+    assert report is not None
+    sizes = {(row.sizes["n"], row.sizes["m"]) for row in report.rows}
+    assert (3, 3) in sizes
+    assert all(n == m or 1 in (n, m) for n, m in sizes)
+    found = gx.compile(gx.load(path))
+    assert str(found.graph) == str(program.graph)
+    x = np.ones((2, 3), np.float32)
+    np.testing.assert_array_equal(found(x=x, y=x)["o"], program(x=x, y=x)["o"])

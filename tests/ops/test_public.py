@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from graphctx import ops
+import graphctx as gx
+from graphctx import Layer, ops
 from graphctx.builder import Builder
 from graphctx.errors import DTypeError, GraphctxError, ShapeError
-from graphctx.spec import TensorSpec
+from graphctx.spec import TensorSpec, as_dtype
 from graphctx.tensor import Recorder, Tensor
 from tests.ops.recording import record, run
 
@@ -532,3 +533,36 @@ def test_every_name_is_public() -> None:
         member = getattr(ops, name)
         if callable(member):
             assert member.__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["var", "std"])
+@pytest.mark.parametrize("correction", [0, 1])
+def test_a_spread_of_16_bits_is_rounded_once(name: str, dtype: str, correction: int) -> None:
+    x = (np.random.default_rng(0).standard_normal((40, 7)) * 3).astype(as_dtype(dtype))
+
+    class Spread(Layer):
+        def call(self, x: Any) -> Any:
+            return getattr(ops, name)(x, axis=0, correction=correction)
+
+    program = gx.compile(gx.trace(Spread(), TensorSpec(("n", 7), dtype)))
+    found, wanted = program(x), Spread()(x)
+    assert found.dtype == wanted.dtype == x.dtype
+    np.testing.assert_array_equal(found.view(np.uint16), wanted.view(np.uint16))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_cube_is_that_of_numpy(dtype: str) -> None:
+    x = np.random.default_rng(0).standard_normal((50, 4)).astype(dtype)
+
+    class Cube(Layer):
+        def call(self, x: Any) -> Any:
+            return x**3, ops.pow(x, 3), np.power(x, 3.0)
+
+    program = gx.compile(gx.trace(Cube(), TensorSpec(("n", 4), dtype)))
+    for found in program(x):
+        np.testing.assert_array_equal(found, x**3)
+
+
+def test_string_is_a_dtype() -> None:
+    assert TensorSpec((2,), "string") == TensorSpec((2,), object)

@@ -87,6 +87,11 @@ CASES = {
         ["%1 = Div(1, x)", "return %1"],
         ["%1 = Div(1, x)", "return %1"],
     ),
+    "a cast like another tensor": (
+        lambda g, x, n: g.op("CastLike", x, g.op("Neg", n)), [B4, INTS],
+        ["%1 = Neg(y)", "%2 = CastLike(x, %1)", "return %2"],
+        ["%1 = Cast(x, to=int32)", "return %1"],
+    ),
     "power of one": (
         lambda g, x: g.op("Pow", x, np.float32(1)), [B4],
         ["%1 = Pow(x, 1)", "return %1"],

@@ -175,7 +175,7 @@ def _item(
     if kind == "INT":
         return int(value)
     if kind == "FLOAT":
-        return float(value)
+        return float(str(np.float32(value)))  # 0.1, which was rounded when it was written
     if kind == "STRING":
         return text(value, where)
     if kind == "TENSOR":

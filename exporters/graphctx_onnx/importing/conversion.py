@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ from graphctx_onnx.importing.functions import (
     local_functions,
     schema_of,
 )
-from graphctx_onnx.importing.handlers import HANDLERS
+from graphctx_onnx.importing.handlers import DRAWING, HANDLERS
 from graphctx_onnx.importing.nodes import Maker, Pending, fit_outputs, record
 from graphctx_onnx.importing.own import Own, read_own
 from graphctx_onnx.importing.paths import Paths
@@ -161,6 +161,7 @@ class Conversion:
         self.calls: dict[str, int] = {}
         self.depth = 0  # of bodies around the node that is read
         self.loops = 0
+        self.iterations: list[Value] = []  # of the loops around the node that is read
         self._seed: Value | None = None
         self._inline = self._known_operands()
 
@@ -326,8 +327,9 @@ class Conversion:
         return TensorSpec(shape, dtype)
 
     def _dim(self, name: str) -> Dim:
-        """A named dimension: what graphctx wrote is proven to differ from others."""
-        return Dim(name) if self.own else Dim.unproven(name)
+        """A named dimension: one that a trace was given is proven to differ from others."""
+        proven = self.own is not None and name not in self.own.unproven
+        return Dim(name) if proven else Dim.unproven(name)
 
     def _initializers(self) -> dict[str, np.ndarray[Any, Any]]:
         found = {}
@@ -528,6 +530,15 @@ class Conversion:
             self.depth -= 1
             self.loops -= 1
 
+    @contextlib.contextmanager
+    def iteration(self, numbers: list[Value]) -> Iterator[None]:
+        """What is read in this block runs in the iteration of these numbers."""
+        self.iterations += numbers
+        try:
+            yield
+        finally:
+            del self.iterations[len(self.iterations) - len(numbers) :]
+
     def _call_path(self, path: str) -> str:
         """The path of a function's call; `#2` marks the second one of a name."""
         count = self.calls[path] = self.calls.get(path, 0) + 1
@@ -535,7 +546,30 @@ class Conversion:
 
     # -- random numbers -----------------------------------------------------------------------
 
-    def seed(self) -> Value:
+    def seed(self, make: Maker) -> Value:
+        """What a node draws from: the seed of the program, in loops that of the iteration."""
+        seed = self._seed_input()
+        for iteration in self.iterations:
+            seed = make("iteration_seed", seed, iteration)
+        return seed
+
+    def draws(self, nodes: Iterable[NodeProto]) -> bool:
+        """Whether nodes, what is in them, or functions that they call may draw random numbers."""
+        todo, seen = list(nodes), set()
+        while todo:
+            node = todo.pop()
+            if node.op_type in DRAWING:
+                return True
+            key = key_of(node)
+            if key in self.functions and key not in seen:
+                seen.add(key)
+                todo += self.functions[key].node
+            for attribute in node.attribute:
+                for graph in (attribute.g, *attribute.graphs):
+                    todo += graph.node
+        return False
+
+    def _seed_input(self) -> Value:
         """The seed input, which a graph with random operators has."""
         if self._seed is None:
             taken = {info.name for info in self.proto.input}
@@ -613,7 +647,13 @@ class Conversion:
         schema = schema_of(domain, name, version)
         if schema is None:
             return f"the operator {text} does not exist in opset {version}, which the model imports"
-        return f"graphctx lacks the operator {text}"
+        return f"graphctx lacks the operator {text}{_ADVICE.get(name, '')}"
+
+
+_ADVICE = {
+    "ZipMap": ', as it has no maps: convert the classifier with options={"zipmap": False}',
+}
+"""What to do about operators that are lacking."""
 
 
 def table_name(domain: str, name: str) -> str:

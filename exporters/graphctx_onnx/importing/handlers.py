@@ -11,7 +11,7 @@ from graphctx.body import Body, record_body
 from graphctx.errors import GraphctxError, LoadError
 from graphctx.graph import Call, Value
 from graphctx.ops.random import DRAWN, drawn
-from graphctx.spec import OptionalType, may_be_same
+from graphctx.spec import OptionalType, may_be_same, same_dim
 from graphctx.tensor import Recorder, Tensor
 from graphctx_onnx.importing.contexts import Choice, choice_of, scalar
 from graphctx_onnx.importing.nodes import Maker, Pending, record
@@ -72,7 +72,7 @@ def _dropout(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     rate = make.constant(np.asarray(0.5, np.float32)) if ratio is None else ratio
     rate = rate if rate.dtype == x.dtype else make("Cast", rate, to=x.dtype)
     ones = make("Expand", make.scalar(1, x), make("Shape", x))
-    noise = make("dropout", ones, rate, conversion.seed(), key=conversion.key(site))
+    noise = make("dropout", ones, rate, conversion.seed(site.make), key=conversion.key(site))
     kept = make("Cast", noise, to=np.dtype(bool))
     dropped = make("Where", kept, make("Mul", x, noise), make.scalar(0, x))
     assert training is not None
@@ -89,6 +89,29 @@ def _dropout(conversion: Conversion, site: Site) -> Sequence[Value | None]:
             make.builder.select(choice.selector, tuple(choice.cases), arms, make.call, make.source)
         )
     return found
+
+
+@handler("Pow")
+def _pow(conversion: Conversion, site: Site) -> Sequence[Value]:
+    """The cube of another tool is two products, as runtimes compute it; ours is that of NumPy."""
+    x, exponent = site.pending.required(0), site.pending.required(1)
+    known = exponent.constant
+    cube = known is not None and known.size == 1 and exponent.rank <= x.rank and known.item() == 3
+    if conversion.own is None and cube and x.dtype in (np.float32, np.float64):
+        return [site.make("Mul", site.make("Mul", x, x), x)]
+    return record(site.pending, site.make, site.place)
+
+
+@handler("RotaryEmbedding")
+def _rotary_embedding(conversion: Conversion, site: Site) -> Sequence[Value]:
+    """Angles of one sample are those of all: PyTorch writes them so, and runtimes refuse it."""
+    x, make = site.pending.required(0), site.make
+    for slot in (1, 2):
+        angles = site.pending.required(slot)
+        if angles.rank == 3 and same_dim(angles.shape[0], 1) and not same_dim(x.shape[0], 1):
+            sizes = make("Concat", make("Shape", x, end=1), make.ints((1, 1)), axis=0)
+            site.pending.operands[slot] = make("Expand", angles, sizes)
+    return record(site.pending, make, site.place)
 
 
 class _Recorder(Recorder):
@@ -117,12 +140,15 @@ def _drawn(conversion: Conversion, site: Site) -> Sequence[Value]:
     recorder = _Recorder(site.make)
     attrs = {name: value for name, value in site.attrs.items() if name != "seed"}
     operands = [Tensor(value, recorder) for value in site.pending.operands if value is not None]
-    seed = Tensor(conversion.seed(), recorder)
+    seed = Tensor(conversion.seed(site.make), recorder)
     return [drawn(site.pending.name, operands, seed, conversion.key(site), **attrs).value]
 
 
 for _name in DRAWN:
     handler(_name)(_drawn)
+
+DRAWING = frozenset((*DRAWN, "Dropout"))
+"""Operators that may draw random numbers."""
 
 
 @handler("If")
@@ -183,7 +209,7 @@ def _loop(conversion: Conversion, site: Site) -> Sequence[Value | None]:
     trips, condition = site.pending.operand(0), site.pending.operand(1)
     carried = _required(site.pending.operands[2:], site, "operand")
     first: list[tuple[Any, Any]] = [((), np.dtype(np.int64)), ((), np.dtype(bool))]
-    body, taken = _recorded(conversion, site, first, carried, (), start=1)
+    body, taken = _recorded(conversion, site, first, carried, (), start=1, number=0)
     leads = [None if v is None else scalar(v, site.make) for v in (trips, condition)]
     if condition is None and not carried and not taken:
         leads[1] = site.make.constant(np.asarray(True))  # operands at the end are not left out
@@ -217,10 +243,30 @@ def _scanned(
             raise site.place.error(f"it cannot scan axis {entry} of {value.spec}")
         axis = entry % value.rank
         slices.append(((*value.shape[:axis], *value.shape[axis + 1 :]), value.dtype))
-    body, taken = _recorded(conversion, site, (), carried, slices, start=0)
+    number = None
+    if conversion.draws(site.attrs["body"].node):
+        # The body does not get the number of the iteration, which random numbers depend on.
+        number = len(slices)
+        operands = [*operands, _counted(site.make, scanned[0], axes[0])]
+        slices.append(((), np.dtype(np.int64)))
+        attrs |= {"num_scan_inputs": count + 1}
+        attrs |= {
+            name: (*attrs[name], 0)
+            for name in ("scan_input_axes", "scan_input_directions")
+            if name in attrs
+        }
+    body, taken = _recorded(conversion, site, (), carried, slices, start=0, number=number)
     return _made(
         site, "Scan", [*operands, *taken], {**attrs, "body": body, "carried": len(carried)}
     )
+
+
+def _counted(make: Maker, x: Value, axis: int) -> Value:
+    """0, 1, 2 ...: the numbers of the slices of a tensor along an axis."""
+    axis %= x.rank
+    size = make("Reshape", make("Shape", x, start=axis, end=axis + 1), make.ints(()))
+    zero, one = (make.constant(np.asarray(number)) for number in (0, 1))
+    return make("Range", zero, size, one)
 
 
 def _batched_scan(conversion: Conversion, site: Site) -> Sequence[Value]:
@@ -239,7 +285,12 @@ def _batched_scan(conversion: Conversion, site: Site) -> Sequence[Value]:
         attrs["scan_input_directions"] = site.attrs["directions"]
     with conversion.body() as scope:
         elements = [scope.input(value.shape[1:], value.dtype) for value in operands]
-        results = _scanned(conversion, site, elements, attrs)
+        numbers = []
+        if conversion.draws(site.attrs["body"].node):
+            numbers = [scope.input((), np.dtype(np.int64))]
+            operands = [*operands, _counted(site.make, operands[0], 0)]
+        with conversion.iteration(numbers):
+            results = _scanned(conversion, site, elements, attrs)
     body, taken = scope.close(results)
     whole = {"body": body, "carried": 0, "num_scan_inputs": len(operands)}
     return _made(site, "Scan", [*operands, *taken], whole)
@@ -253,16 +304,31 @@ def _recorded(
     last: Sequence[tuple[Any, Any]],
     *,
     start: int,
+    number: int | None,
 ) -> tuple[Body, tuple[Value, ...]]:
-    """The body of a Loop or Scan: its inputs are `first`, what is carried, then `last`."""
+    """The body of a Loop or Scan: its inputs are `first`, what is carried, then `last`.
+
+    Args:
+        conversion: of the file.
+        site: of the node.
+        first: shape and dtype of inputs.
+        carried: the operands that are carried.
+        last: shape and dtype of inputs.
+        start: number of outputs before those that are carried on.
+        number: which of `first` and `last` is the number of the iteration; of `last`, the file's
+            graph does not take it.
+    """
     initial = [(value.shape, value.dtype) for value in carried]
     leads = len(first)
 
     def record(inputs: list[Value]) -> Sequence[Value]:
         # `record_body` knows of no inputs after those that are carried: they stand before them.
         fixed, moved = inputs[: leads + len(last)], inputs[leads + len(last) :]
-        given = [*fixed[:leads], *moved, *fixed[leads:]]
-        made = list(_required(conversion.branch(site, "body", given), site, "body"))
+        end = len(fixed) if number is None or number < leads else number
+        given = [*fixed[:leads], *moved, *fixed[leads:end]]
+        around = [] if number is None else [fixed[number]]
+        with conversion.iteration(around):
+            made = list(_required(conversion.branch(site, "body", given), site, "body"))
         for index, (_, dtype) in enumerate(initial, start):
             # A file may begin with an optional, and go on with what it holds.
             if isinstance(dtype, OptionalType) and made[index].dtype.kind == dtype.element.kind:

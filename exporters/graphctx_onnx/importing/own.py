@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from onnx import ModelProto
 
 from graphctx.context import UNSET, Domain, domain_of
 from graphctx.errors import ExportError
-from graphctx_onnx.metadata import CONSTANT, VERSION, WEIGHT, read_metadata
+from graphctx_onnx.metadata import CONSTANT, UNPROVEN, VERSION, WEIGHT, read_metadata
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Own:
         state_outputs: name of an output -> path of the weight that it is the new value of.
         weights: name of an initializer -> path of the weight, where they differ.
         constants: names of the initializers that are no weights.
+        unproven: names of sizes that may be equal.
     """
 
     model: str
@@ -43,6 +45,7 @@ class Own:
     state_outputs: Mapping[str, str]
     constants: frozenset[str]
     weights: Mapping[str, str] = field(default_factory=dict)
+    unproven: frozenset[str] = frozenset()
 
 
 def read_own(model: ModelProto) -> Own | None:
@@ -83,12 +86,18 @@ def _own(
             tensor.name for tensor in model.graph.initializer if tensor.doc_string == CONSTANT
         ),
         weights={**named_weights, **state_inputs},
+        unproven=frozenset(_unproven(model)),
     )
     named = {*own.contexts, *own.state_inputs, *(entry["name"] for entry in signature["inputs"])}
     named.update([own.seed] if own.seed else ())
     if named != inputs or {*own.outputs, *own.state_outputs} != outputs:
         return None  # the interface was changed by another tool
     return own
+
+
+def _unproven(model: ModelProto) -> list[str]:
+    stored = [entry.value for entry in model.metadata_props if entry.key == UNPROVEN]
+    return [str(name) for text in stored for name in json.loads(text)]
 
 
 def _domain(entry: Mapping[str, Any]) -> Domain:
