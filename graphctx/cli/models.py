@@ -190,6 +190,11 @@ def _split_reference(reference: str) -> tuple[str, str]:
 
 
 def _import(source: str) -> ModuleType:
+    if Path(source, "manifest.json").is_file():
+        raise UsageError(
+            f"{source!r} is a bundle: look at it with `graphctx bundle ls`, run it with `graphctx "
+            f"serve` or `graphctx score`"
+        )
     if source.endswith(".py") or os.sep in source or "/" in source:
         return _import_file(Path(source))
     if not re.fullmatch(r"\w+(\.\w+)*", source):

@@ -78,6 +78,13 @@ def test_models_that_are_not_there(reference: str, message: str) -> None:
         find_model(reference)
 
 
+def test_a_bundle_is_no_model(folder: Path) -> None:
+    (folder / "net.bundle").mkdir()
+    (folder / "net.bundle" / "manifest.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"'net.bundle' is a bundle: look at it with `graphctx b"):
+        find_model("net.bundle")
+
+
 def test_a_forgotten_suffix_is_pointed_out(folder: Path) -> None:
     (folder / "deep").mkdir()
     (folder / "deep" / "page.py").write_text("")
