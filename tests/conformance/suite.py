@@ -46,11 +46,6 @@ class Case:
     atol: float
     load: Callable[[], tuple[ModelProto, list[DataSet]]]
 
-    @property
-    def is_expansion(self) -> bool:
-        """Whether the model is the function body of an operator instead of the operator."""
-        return "_expanded" in self.name
-
 
 def cases() -> list[Case]:
     """All cases of the installed onnx, in order of kind and name."""

@@ -81,6 +81,10 @@ def test_operator(module: str) -> None:
     assert not failed
 
 
+def test_no_case_of_an_operator_is_left_out() -> None:
+    assert sum(len(node_cases(module)) for module in MODULES) == 1884
+
+
 def same_bits(found: Any, plain: Any) -> None:
     """Assert that two values are one: arrays, sequences of them, or None."""
     if isinstance(found, Sequence):
