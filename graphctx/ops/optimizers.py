@@ -18,33 +18,46 @@ from graphctx.graph import Value
 from graphctx.ops.elementwise import sqrt
 from graphctx.ops.logic import astype, where
 from graphctx.ops.table import TRAINING_DOMAIN, Inferred, op, require_kind
-from graphctx.spec import joined_shape, shape_text
+from graphctx.spec import dtype_name, joined_shape, shape_text
 
 
-def _groups(inputs: Sequence[Any], kinds: int) -> list[tuple[Any, ...]]:
-    """What belongs to each tensor: itself, its gradient, and its states."""
+def _groups(R: Any, T: Any, inputs: Sequence[Any], kinds: int) -> list[tuple[Any, ...]]:
+    """What belongs to each tensor: itself, its gradient, and its states.
+
+    Raises:
+        ShapeError, DTypeError: operands that do not go together; of a graph as of a call.
+    """
+    require_kind(R, "f", "a floating learning rate")
+    require_kind(T, "i", "an integer number of steps")
     count, rest = divmod(len(inputs), kinds)
     if rest or not count:
         raise ShapeError(
             f"takes {kinds} operands for each tensor that is learned (itself, its gradient and "
             f"{kinds - 2} of state), got {len(inputs)}"
         )
-    return [tuple(inputs[place::count]) for place in range(count)]
+    groups = [tuple(inputs[place::count]) for place in range(count)]
+    for x, *others in groups:
+        require_kind(x, "f", "a floating dtype")
+        for other in others:
+            if other.dtype != x.dtype or joined_shape(x.shape, other.shape) is None:
+                here, there = (f"{dtype_name(v.dtype)}{shape_text(v.shape)}" for v in (x, other))
+                raise ShapeError(
+                    f"a tensor, its gradient and its state are alike, got {here} and {there}"
+                )
+    return groups
+
+
+def _require_mode(mode: str) -> None:
+    if mode not in ("standard", "nesterov"):
+        raise ShapeError(f"the mode is standard or nesterov, got {mode!r}")
 
 
 def _inferred(kinds: int) -> Any:
-    def infer(R: Value, T: Value, *inputs: Value, **_: Any) -> list[Inferred]:
-        require_kind(R, "f", "a floating learning rate")
-        require_kind(T, "i", "an integer number of steps")
-        groups = _groups(inputs, kinds)
-        for x, *others in groups:
-            for other in others:
-                require_kind(other, "f", "a floating dtype")
-                if other.dtype != x.dtype or joined_shape(x.shape, other.shape) is None:
-                    raise ShapeError(
-                        f"a tensor, its gradient and its state are alike, got {x.spec} and "
-                        f"{other.spec} (shapes {shape_text(x.shape)}, {shape_text(other.shape)})"
-                    )
+    def infer(
+        R: Value, T: Value, *inputs: Value, mode: str = "standard", **_: Any
+    ) -> list[Inferred]:
+        _require_mode(mode)
+        groups = _groups(R, T, inputs, kinds)
         states = (group for kind in range(2, kinds) for group in groups)
         return [(x.shape, x.dtype) for x, *_ in (*groups, *states)]
 
@@ -69,9 +82,8 @@ def _momentum(
     alpha: float, beta: float, mode: str, norm_coefficient: float,
 ) -> Any:  # fmt: skip
     """Gradient descent with momentum, `standard` or `nesterov` (Sutskever et al., ICML 2013)."""
-    if mode not in ("standard", "nesterov"):
-        raise ShapeError(f"the mode is standard or nesterov, got {mode!r}")
-    groups = _groups(inputs, 3)
+    _require_mode(mode)
+    groups = _groups(R, T, inputs, 3)
     scale = where(T > 0, astype(np.asarray(beta), R.dtype), astype(np.asarray(1.0), R.dtype))
     results = []
     for x, gradient, velocity in groups:
@@ -87,7 +99,7 @@ def _adagrad(
     decay_factor: float = 0.0, epsilon: float = 1e-6, norm_coefficient: float = 0.0,
 ) -> Any:  # fmt: skip
     """Steps divided by the root of all squared gradients so far (Duchi and others, JMLR 2011)."""
-    groups = _groups(inputs, 3)
+    groups = _groups(R, T, inputs, 3)
     rate = R / (1 + astype(T, R.dtype) * decay_factor)
     results = []
     for x, gradient, squares in groups:
@@ -103,7 +115,7 @@ def _adam(
     norm_coefficient: float = 0.0, norm_coefficient_post: float = 0.0,
 ) -> Any:  # fmt: skip
     """Steps by running means of gradients and of their squares (Kingma and Ba, ICLR 2015)."""
-    groups = _groups(inputs, 4)
+    groups = _groups(R, T, inputs, 4)
     steps = astype(T, "float64")
     correction = sqrt(1 - beta**steps) / (1 - alpha ** where(T > 0, steps, 1.0))
     rate = where(T > 0, R * astype(correction, R.dtype), R)
